@@ -33,7 +33,7 @@ from ..backends.namespace import (
 from ..operators import ForeignOperator, as_operator
 from .result import IterationState, SolverError, SolveResult, SolverWarning, Status, merge_columns
 
-__all__ = ["ON_FAILURE", "System", "run"]
+__all__ = ["ON_FAILURE", "System", "iterate_until_verified", "run"]
 
 ON_FAILURE = ("warn", "raise", "ignore")
 
@@ -164,6 +164,32 @@ class System:
         assert self._verified is not None
         self.history[-1] = self._verified / self.scale
         return self._verified <= self.tolerance, r
+
+
+def iterate_until_verified(
+    system: System, sweep: Callable[[Array, float], tuple[Status | None, float]]
+) -> Status | None:
+    """Run ``sweep(r, norm) -> (status, norm)`` from the true residual until a claim of convergence holds.
+
+    A claim that the recomputed residual does not confirm restarts `sweep` from that residual; once this
+    no longer halves the residual, working precision is exhausted: STAGNATED.
+    """
+    r = system.residual()
+    norm = norm2(r)
+    status = system.record(norm)
+    best_claim = math.inf
+    while True:
+        if status is Status.CONVERGED:
+            holds, r = system.verify()
+            if holds:
+                return status
+            norm = norm2(r)
+            if not norm < 0.5 * best_claim:
+                return Status.STAGNATED
+            best_claim = norm
+        elif status is not None:
+            return status
+        status, norm = sweep(r, norm)
 
 
 def run(
