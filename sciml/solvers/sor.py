@@ -111,7 +111,8 @@ def relaxation(
         if order == "red-black" and not grid:
             raise TypeError(f"order is 'red-black' but A is a {type(system.A).__name__}; expected a PoissonOperator")
         sweeps: Any
-        if not grid or order == "natural":
+        natural = order == "natural" or (order == "auto" and symmetric and is_numpy(system.b))
+        if natural or not grid:
             sweeps = _Natural(name, system, float(omega), symmetric)
         elif is_numpy(system.b) and system.b.dtype.kind == "f" and not _odd_periodic_axes(system.A):
             sweeps = _CompiledRedBlack(system, float(omega), symmetric)

@@ -34,8 +34,11 @@ def ssor(
 
     Parameters
     ----------
-    A, b, x0, M, rtol, atol, maxiter, callback, on_failure, omega, order
+    A, b, x0, M, rtol, atol, maxiter, callback, on_failure, omega
         As in `sciml.sor`.
+    order : {"auto", "natural", "red-black"}
+        As in `sciml.sor`, but ``"auto"`` takes the natural order on NumPy arrays: in red-black order symmetric
+        sweeps gain nothing from ``ω > 1``.
 
     Returns
     -------
