@@ -80,7 +80,9 @@ def device(x: Array) -> Any:
 def require_numpy(name: str, x: Array, instead: str, argument: str = "b") -> None:
     """Raise `TypeError` unless `x` is a NumPy array; `instead` names what runs in other libraries."""
     if is_array(x) and not is_numpy(x):
-        raise TypeError(f"{name} runs on NumPy arrays only, but {argument} is a {backend_name(x)} array; use {instead}")
+        raise TypeError(
+            f"{name} runs on NumPy arrays only, but {argument} is a {backend_name(x)} array; use {instead}"
+        )
 
 
 def require_same_backend(reference: Array, **others: Array) -> None:

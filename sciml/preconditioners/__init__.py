@@ -11,7 +11,16 @@ from .jacobi import Jacobi
 from .lu import LU
 from .ssor import SSOR
 
-__all__ = ["AMG", "FFT", "LU", "PRECONDITIONERS", "SSOR", "IncompleteCholesky", "Jacobi", "make_preconditioner"]
+__all__ = [
+    "AMG",
+    "FFT",
+    "LU",
+    "PRECONDITIONERS",
+    "SSOR",
+    "IncompleteCholesky",
+    "Jacobi",
+    "make_preconditioner",
+]
 
 
 def _multigrid(A: Any, **settings: Any) -> Any:

@@ -86,9 +86,8 @@ class AMG(EntryPreconditioner):
     def __repr__(self) -> str:
         sizes = " -> ".join(str(level.A.shape[0]) for level in self.hierarchy.levels)
         complexity = self.hierarchy.operator_complexity()
-        return (
-            f"<{self.label} {self.cycle}-cycle, unknowns {sizes}, operator complexity {complexity:.2f}, for {self.A!r}>"
-        )
+        facts = f"{self.cycle}-cycle, unknowns {sizes}, operator complexity {complexity:.2f}"
+        return f"<{self.label} {facts}, for {self.A!r}>"
 
 
 def _with_int32_indices(csr: scipy.sparse.csr_array) -> scipy.sparse.csr_matrix:

@@ -27,11 +27,12 @@ class FFT(BaseOperator):
     r"""The inverse of a constant-coefficient Poisson operator on an empty box, by fast transforms.
 
     Exact when `A` is such an operator: one application solves. Otherwise a symmetric positive definite
-    preconditioner: residuals are embedded in the box, whose coefficient and shift are the means of those of
-    `A`, and the result is restricted to the unknowns. The zero mode of a pure Neumann or periodic box is dropped.
+    preconditioner: residuals are embedded in the box, whose coefficient and shift are the means of those
+    of `A`, and the result is restricted to the unknowns. The zero mode of a pure Neumann or periodic box is
+    dropped.
 
-    Per axis the eigenvectors are those of DST-II (Dirichlet), DCT-II (Neumann), DST-IV and DCT-IV (mixed), or of
-    the discrete Fourier transform (periodic), with eigenvalues
+    Per axis the eigenvectors are those of DST-II (Dirichlet), DCT-II (Neumann), DST-IV and DCT-IV (mixed),
+    or of the discrete Fourier transform (periodic), with eigenvalues
     :math:`\frac{2k}{h^2}\left(1-\cos\frac{\pi(j+δ)}{n}\right)`.
 
     Parameters
@@ -52,8 +53,8 @@ class FFT(BaseOperator):
     References
     ----------
     Swarztrauber, The methods of cyclic reduction, Fourier analysis and the FACR algorithm for the discrete
-    solution of Poisson's equation on a rectangle, SIAM Review 19 (1977) 490–501; staggered cases: Schumann and
-    Sweet, J. Comput. Phys. 75 (1988) 123–137.
+    solution of Poisson's equation on a rectangle, SIAM Review 19 (1977) 490–501; staggered cases: Schumann
+    and Sweet, J. Comput. Phys. 75 (1988) 123–137.
 
     Examples
     --------
@@ -102,7 +103,9 @@ class FFT(BaseOperator):
     def _solve_box(self, y: np.ndarray) -> np.ndarray:
         """Transform, divide by the eigenvalues plane by plane, transform back; overwrites `y`."""
         workers = num_threads()
-        kinds = [(axis, *TRANSFORMS[sides]) for axis, sides in enumerate(self.A.bc) if axis not in self._periodic]
+        kinds = [
+            (axis, *TRANSFORMS[sides]) for axis, sides in enumerate(self.A.bc) if axis not in self._periodic
+        ]
         for axis, kind, number in kinds:
             forward = getattr(scipy.fft, kind)
             y = forward(y, number, axis=axis, norm="ortho", overwrite_x=True, workers=workers)
@@ -136,7 +139,7 @@ class FFT(BaseOperator):
 
 
 def _frequencies(sides: tuple[str, str], n: int) -> np.ndarray:
-    """``j + δ`` of the eigenvalues ``1 − cos(π (j + δ) / n)`` along one axis, in the order of the transform."""
+    """``j + δ`` of the eigenvalues ``1 − cos(π (j + δ) / n)`` along an axis, in the transform's order."""
     j = np.arange(n, dtype=float)
     if sides[0] == "periodic":
         return 2.0 * np.minimum(j, n - j)

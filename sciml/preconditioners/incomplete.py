@@ -31,7 +31,7 @@ class IncompleteCholesky(TriangularPair):
     A : PoissonOperator or matrix
         Real symmetric with a positive diagonal; NumPy arrays.
     modified : bool
-        MIC(0), on a `PoissonOperator` only: iterations of CG then grow like the square root of those with IC(0).
+        MIC(0), on a `PoissonOperator` only: the iterations of CG then grow more slowly with the grid.
 
     Attributes
     ----------
@@ -76,10 +76,14 @@ class IncompleteCholesky(TriangularPair):
             super().__init__(A, {"symmetric", "positive_definite"}, e, faces=faces)
             return
         if modified:
-            raise TypeError(f"modified is True but A is a {type(A).__name__}; MIC(0) expects a PoissonOperator")
+            raise TypeError(
+                f"modified is True but A is a {type(A).__name__}; MIC(0) expects a PoissonOperator"
+            )
         csr = entries("IncompleteCholesky", A)
         if csr.dtype.kind == "c":
-            raise TypeError(f"A has dtype {csr.dtype}; IncompleteCholesky expects a real matrix (SSOR takes complex)")
+            raise TypeError(
+                f"A has dtype {csr.dtype}; IncompleteCholesky expects a real matrix (SSOR takes complex)"
+            )
         if not is_hermitian(A, csr):
             raise ValueError("A is not symmetric; IncompleteCholesky expects a symmetric matrix")
         low = np.flatnonzero(~(csr.diagonal() > 0))

@@ -48,7 +48,9 @@ class Jacobi(BaseOperator):
         bad = ~xp.isfinite(diagonal) | (diagonal == 0)
         if bool(xp.any(bad)):
             row = int(xp.argmax(xp.astype(bad, xp.int8)))
-            raise ValueError(f"A has the diagonal entry {diagonal[row]} in row {row}; Jacobi expects finite non-zeros")
+            raise ValueError(
+                f"A has the diagonal entry {diagonal[row]} in row {row}; Jacobi expects finite non-zeros"
+            )
         properties = {"linear"}
         real = not is_complex(diagonal) or not bool(xp.any(xp.imag(diagonal) != 0))
         if real:

@@ -34,7 +34,8 @@ class LU(EntryPreconditioner):
 
     References
     ----------
-    Demmel et al., A supernodal approach to sparse partial pivoting, SIAM J. Matrix Anal. Appl. 20 (1999) 720–755.
+    Demmel et al., A supernodal approach to sparse partial pivoting, SIAM J. Matrix Anal. Appl. 20 (1999)
+    720–755.
 
     Examples
     --------
@@ -68,7 +69,9 @@ class LU(EntryPreconditioner):
         except (RuntimeError, scipy.sparse.linalg.MatrixRankWarning) as error:
             if "singular" not in str(error):
                 raise
-            raise ValueError("A is singular: its LU factorisation meets a zero pivot; expected a regular matrix") from None
+            raise ValueError(
+                "A is singular: its LU factorisation meets a zero pivot; expected a regular matrix"
+            ) from None
         pivots = np.abs(self._lu.U.diagonal())
         self.smallest_pivot = float(pivots.min() / pivots.max())
 

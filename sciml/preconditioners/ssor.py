@@ -53,7 +53,7 @@ class SSOR(TriangularPair):
         if not isinstance(omega, Real) or not 0.0 < omega < 2.0:
             raise ValueError(f"omega is {omega!r}; expected a number with 0 < omega < 2")
         A = square_numpy_operator("SSOR", A)
-        self.omega = float(omega)
+        self.omega: float = float(omega)
         if isinstance(A, PoissonOperator):
             diagonal, faces = grid_data(A)
             with np.errstate(divide="ignore"):

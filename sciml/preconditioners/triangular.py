@@ -16,7 +16,7 @@ __all__ = ["TriangularPair", "grid_data"]
 
 
 class TriangularPair(BaseOperator):
-    """``scale (P + U)⁻¹ P (P + L)⁻¹``, compiled: on CSR triangles, or on a stencil with one number per cell."""
+    """``scale (P + U)⁻¹ P (P + L)⁻¹``, compiled: on CSR triangles, or a stencil with one number per cell."""
 
     def __init__(
         self, A: Any, properties: Iterable[str], e: np.ndarray, *, csr: scipy.sparse.csr_array | None = None,

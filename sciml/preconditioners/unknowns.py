@@ -1,4 +1,4 @@
-"""What preconditioners built from matrix entries share: checks, and the unknowns of a grid among its cells."""
+"""What preconditioners built from matrix entries share: checks, and the unknowns among the cells."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ class EntryPreconditioner(BaseOperator):
     """A preconditioner set up from the entries of `A` on the CPU.
 
     A subclass defines ``_solve(r)``: on a matrix for vectors of its size; on a `PoissonOperator` for vectors
-    of its unknowns only. Cells without an unknown carry the equation ``s x = b``, which is solved exactly; on a
-    singular operator the null space is projected off both sides, which keeps the map symmetric.
+    of its unknowns only. Cells without an unknown carry the equation ``s x = b``, which is solved exactly; on
+    a singular operator the null space is projected off both sides, which keeps the map symmetric.
 
     Attributes
     ----------
@@ -73,7 +73,8 @@ def entries(name: str, A: Any) -> scipy.sparse.csr_array:
         return A.tocsr(unknowns_only=True)
     if not hasattr(A, "tocsr"):
         raise TypeError(
-            f"{name} needs the entries of A, but A is a {type(A).__name__}; expected a matrix or a PoissonOperator"
+            f"{name} needs the entries of A, but A is a {type(A).__name__}; "
+            "expected a matrix or a PoissonOperator"
         )
     csr = A.tocsr()
     if not np.all(np.isfinite(csr.data)):

@@ -6,7 +6,7 @@ from .cg import cg
 from .direct import fast_poisson, splu
 from .fcg import fcg
 from .inverse import inverse
-from .result import IterationState, SolveResult, SolverError, SolverWarning, Status
+from .result import IterationState, SolverError, SolveResult, SolverWarning, Status
 from .sor import sor
 from .ssor import ssor
 from .stationary import multigrid

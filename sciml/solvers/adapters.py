@@ -85,10 +85,8 @@ def gmres(
         _require_linear("gmres", system.M)
         return iterate_until_verified(system, lambda r, norm: _gmres_cycles(system, r, norm, int(restart)))
 
-    return run(
-        "gmres", iterate, A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("gmres", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
 
 
 def minres(
@@ -145,16 +143,16 @@ def minres(
 
     def iterate(system: System) -> Status | None:
         if is_complex(system.b):
-            raise TypeError("minres takes real systems only, but A or b is complex; use gmres, or cg where A is definite")
+            raise TypeError(
+                "minres takes real systems only, but A or b is complex; use gmres, or cg where A is definite"
+            )
         _require_linear("minres", system.M)
         return iterate_until_verified(
             system, lambda r, norm: _watched(system, scipy.sparse.linalg.minres, r, norm)
         )
 
-    return run(
-        "minres", iterate, A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("minres", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
 
 
 def bicgstab(
@@ -214,10 +212,8 @@ def bicgstab(
             system, lambda r, norm: _watched(system, scipy.sparse.linalg.bicgstab, r, norm)
         )
 
-    return run(
-        "bicgstab", iterate, A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("bicgstab", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
 
 
 def _gmres_cycles(system: System, r: np.ndarray, norm: float, restart: int) -> tuple[Status | None, float]:
@@ -249,8 +245,10 @@ class _Finished(Exception):  # noqa: N818  (a signal, not an error)
     """Ends a SciPy solver from its callback."""
 
 
-def _watched(system: System, solver: Callable[..., Any], r: np.ndarray, norm: float) -> tuple[Status | None, float]:
-    """Run a SciPy solver that shows its iterate on ``A d = r / ‖r‖``, stopped by our rule; restart while it helps."""
+def _watched(
+    system: System, solver: Callable[..., Any], r: np.ndarray, norm: float
+) -> tuple[Status | None, float]:
+    """Run a SciPy solver on ``A d = r / ‖r‖``, under our rule through its callback; restart."""
     if norm == 0.0:
         return (Status.FIXED if system.fixed else Status.CONVERGED), norm
     shape, dtype = system.b.shape, system.b.dtype
@@ -299,4 +297,6 @@ def _rtol_name(solver: Callable[..., Any]) -> str:
 
 def _require_linear(name: str, M: Any) -> None:
     if M is not None and "linear" not in M.properties:
-        raise TypeError(f"M does not declare itself linear; {name} needs a linear preconditioner (fcg and cg do not)")
+        raise TypeError(
+            f"M does not declare itself linear; {name} needs a linear preconditioner (fcg and cg do not)"
+        )

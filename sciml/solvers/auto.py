@@ -84,10 +84,10 @@ def solve(
 
     Notes
     -----
-    ``"auto"`` takes fast transforms for boxes with constant coefficients, multigrid-preconditioned CG for other
-    Poisson operators, a sparse factorisation for small matrices, AMG-preconditioned CG for Hermitian matrices with
-    positive diagonal, MINRES for other symmetric ones and a factorisation or GMRES for the rest. Where the
-    first choice fails and `maxiter` was left open, the next one is tried.
+    ``"auto"`` takes fast transforms for boxes with constant coefficients, multigrid-preconditioned CG for
+    other Poisson operators, a sparse factorisation for small matrices, AMG-preconditioned CG for Hermitian
+    matrices with positive diagonal, MINRES for other symmetric ones and a factorisation or GMRES for the
+    rest. Where the first choice fails and `maxiter` was left open, the next one is tried.
 
     Examples
     --------
@@ -103,19 +103,21 @@ def solve(
     if not is_array(b):
         raise TypeError(f"b is a {type(b).__name__}; expected an array (NumPy, CuPy, torch)")
     if isinstance(M, str) and M != "auto" and M not in PRECONDITIONERS:
-        raise ValueError(f"M is {M!r}; expected 'auto', None, one of {', '.join(PRECONDITIONERS)}, or an operator")
+        raise ValueError(
+            f"M is {M!r}; expected 'auto', None, one of {', '.join(PRECONDITIONERS)}, or an operator"
+        )
     common = {"x0": x0, "rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     if method != "auto":
         candidate = _named(method, M)
-        result = report(_try(candidate, A, b, common | settings), on_failure)
-        result.info["choice"] = f"{method}: named by the caller"
-        return result
+        named = _try(candidate, A, b, common | settings)
+        named.info["choice"] = f"{method}: named by the caller"
+        return report(named, on_failure)
     if settings:
         raise TypeError(f"settings {sorted(settings)} need a named method; method='auto' takes none")
     if "linear" not in A.properties:
         raise TypeError("A does not declare itself linear; solve expects a linear operator")
     tried: list[str] = []
-    result = None
+    result: SolveResult | None = None
     for candidate in _candidates(A, b, M):
         try:
             attempt = _try(candidate, A, b, common)
@@ -140,7 +142,9 @@ class _Unfit(Exception):  # noqa: N818  (a signal, not an error)
 def _label(candidate: Candidate) -> str:
     if candidate.M is None or candidate.solver in ("fft", "splu"):
         return candidate.solver
-    return f"{candidate.solver} + {candidate.M if isinstance(candidate.M, str) else type(candidate.M).__name__}"
+    return (
+        f"{candidate.solver} + {candidate.M if isinstance(candidate.M, str) else type(candidate.M).__name__}"
+    )
 
 
 def _named(method: str, M: Any) -> Candidate:
@@ -151,7 +155,7 @@ def _named(method: str, M: Any) -> Candidate:
         return Candidate(solver, None if isinstance(M, str) and M == "auto" else M, "")
     if preconditioner not in PRECONDITIONERS:
         raise ValueError(
-            f"method is {method!r}; expected a preconditioner among {', '.join(PRECONDITIONERS)} after the plus sign"
+            f"method is {method!r}; expected one of {', '.join(PRECONDITIONERS)} after the plus sign"
         )
     if not (isinstance(M, str) and M == "auto"):
         raise TypeError(f"method is {method!r} and M is given too; expected one preconditioner")
@@ -191,7 +195,9 @@ def _for_poisson(A: PoissonOperator, b: Array) -> Iterator[Candidate]:
         return
     transforms = FFT(A)
     if transforms.exact:
-        reason = "A is an empty box with constant coefficients, which fast transforms solve in one application"
+        reason = (
+            "A is an empty box with constant coefficients, which fast transforms solve in one application"
+        )
         yield Candidate("fft", transforms, reason)
         return
     what = "A is a Poisson operator with obstacles or variable coefficients"
@@ -249,7 +255,9 @@ def _krylov(A: Any, b: Array, M: Any) -> Iterator[Candidate]:
     elif is_numpy(b):
         yield Candidate("gmres", M, "A does not declare itself symmetric")
     else:
-        reason = f"the method that runs on {backend_name(b)} arrays; A is taken to be Hermitian positive definite"
+        reason = (
+            f"the method that runs on {backend_name(b)} arrays; A is taken to be Hermitian positive definite"
+        )
         yield Candidate("cg", M, reason)
 
 

@@ -68,10 +68,8 @@ def splu(
     require_numpy("splu", b, ELSEWHERE)
     if M is not None and not isinstance(M, LU):
         raise TypeError(f"M is a {type(M).__name__}; splu expects the factors of A, an LU, or None")
-    return richardson(
-        "splu", A, b, x0=x0, M=LU(A) if M is None else M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return richardson("splu", A, b, LU(A) if M is None else M, x0=x0, on_failure=on_failure, **rules)
 
 
 def fast_poisson(
@@ -123,7 +121,5 @@ def fast_poisson(
             "A has obstacles or variable coefficients; fast_poisson expects an empty box with constant "
             "coefficients (use cg with M=FFT(A))"
         )
-    return richardson(
-        "fast_poisson", A, b, x0=x0, M=transforms, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return richardson("fast_poisson", A, b, transforms, x0=x0, on_failure=on_failure, **rules)

@@ -82,10 +82,8 @@ def fcg(
     def iterate(system: System) -> Status | None:
         return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm, memory))
 
-    return run(
-        "fcg", iterate, A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("fcg", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
 
 
 def _sweep(system: System, r: Array, norm: float, memory: int) -> tuple[Status | None, float]:
@@ -96,8 +94,8 @@ def _sweep(system: System, r: Array, norm: float, memory: int) -> tuple[Status |
             return (Status.FIXED if system.fixed else Status.CONVERGED), norm
         z = system.precondition(r)
         p = z
-        for q, Aq, energy in directions:
-            p = p - (vdot(Aq, z) / energy) * q
+        for q, A_q, energy in directions:
+            p = p - (vdot(A_q, z) / energy) * q
         Ap = system.apply(p)
         curvature = vdot(p, Ap).real
         if not math.isfinite(curvature):

@@ -26,7 +26,9 @@ class Inverse(BaseOperator):
         The result of the latest application.
     """
 
-    def __init__(self, A: Any, solver: Callable[..., SolveResult], label: str, properties: set[str], settings: dict):
+    def __init__(
+        self, A: Any, solver: Callable[..., SolveResult], label: str, properties: set[str], settings: dict
+    ):
         super().__init__(A.in_shape, A.in_shape, A.dtype, properties)
         self.A, self.label, self._solver, self._settings = A, f"inverse({label})", solver, settings
         self.last: SolveResult | None = None
@@ -56,8 +58,8 @@ def inverse(A: Any, method: str | Callable[..., SolveResult] = "cg", **settings:
     -------
     Inverse
         Declared linear only where it is: direct methods, and SOR, SSOR or multigrid with a fixed number of
-        iterations (``rtol=0, atol=0``). Anything else stops by a tolerance and is not linear, so that `cg` becomes
-        flexible with it by itself.
+        iterations (``rtol=0, atol=0``). Anything else stops by a tolerance and is not linear, so that `cg`
+        becomes flexible with it by itself.
 
     Raises
     ------

@@ -57,7 +57,8 @@ def split_method(method: str) -> tuple[str, str | None]:
     solver, _, preconditioner = method.partition("+")
     if solver not in SOLVERS:
         raise ValueError(
-            f"method is {method!r}; expected one of {', '.join(SOLVERS)}, with a preconditioner as in 'cg+jacobi'"
+            f"method is {method!r}; expected one of {', '.join(SOLVERS)}, "
+            "with a preconditioner as in 'cg+jacobi'"
         )
     return solver, preconditioner or None
 

@@ -89,14 +89,12 @@ def sor(
     >>> slow.iterations > 3 * fast.iterations
     True
     """
-    return relaxation(
-        "sor", A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback, on_failure=on_failure,
-        omega=omega, order=order, symmetric=False,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return relaxation("sor", A, b, omega, order, False, M=M, x0=x0, on_failure=on_failure, **rules)
 
 
 def relaxation(
-    name: str, A: Any, b: Array, *, M: Any, omega: float, order: str, symmetric: bool, **settings: Any
+    name: str, A: Any, b: Array, omega: float, order: str, symmetric: bool, *, M: Any, **settings: Any
 ) -> SolveResult:
     """SOR, or SSOR with ``symmetric=True``: every forward sweep is followed by a backward one."""
     if not isinstance(omega, Real) or not 0.0 < omega < 2.0:
@@ -109,7 +107,9 @@ def relaxation(
     def iterate(system: System) -> Status | None:
         grid = isinstance(system.A, PoissonOperator)
         if order == "red-black" and not grid:
-            raise TypeError(f"order is 'red-black' but A is a {type(system.A).__name__}; expected a PoissonOperator")
+            raise TypeError(
+                f"order is 'red-black' but A is a {type(system.A).__name__}; expected a PoissonOperator"
+            )
         sweeps: Any
         natural = order == "natural" or (order == "auto" and symmetric and is_numpy(system.b))
         if natural or not grid:
@@ -131,13 +131,13 @@ class _Natural:
 
         if not is_numpy(system.b):
             raise TypeError(
-                f"{name} in natural order runs on NumPy arrays only, but b is a {backend_name(system.b)} array; use "
-                f"{name} on a PoissonOperator (red-black), or cg"
+                f"{name} in natural order runs on NumPy arrays only, but b is a {backend_name(system.b)} "
+                f"array; use {name} on a PoissonOperator (red-black), or cg"
             )
         if not hasattr(system.A, "tocsr"):
             raise TypeError(
-                f"{name} needs the entries of A, but A is a {type(system.A).__name__}; expected a matrix or a "
-                "PoissonOperator"
+                f"{name} needs the entries of A, but A is a {type(system.A).__name__}; "
+                "expected a matrix or a PoissonOperator"
             )
         csr = system.A.tocsr()
         diagonal = csr.diagonal()
@@ -145,7 +145,7 @@ class _Natural:
         if zeros.size:
             raise ValueError(f"A has a zero on its diagonal (row {zeros[0]}); {name} expects none")
         self.system, self.symmetric = system, symmetric
-        self.kernel = sweeps.relax_columns
+        self.kernel: Any = sweeps.relax_columns
         dtype = system.b.dtype
         self.columns = sweeps.transpose(csr.indptr, csr.indices, csr.data.astype(dtype, copy=False))
         self.factor = (omega / diagonal).astype(dtype, copy=False)
@@ -216,7 +216,7 @@ class _CompiledRedBlack:
         self.exact_in_void = self.b[self.void] / A._diagonal_grid().reshape(-1)[self.void].astype(dtype)
         diagonal = A._diagonal_grid().reshape(-1).astype(dtype)
         diagonal[self.void] = 0
-        self.x[:-padding.size][self.void] = 0
+        self.x[: -padding.size][self.void] = 0
         faces = None if A.faces is None else tuple(f.reshape(-1).astype(dtype) for f in A.faces)
         weights = tuple(dtype.type(w) for w in A.weights3)
         self.arguments = (self.x, self.b, diagonal, faces, weights, A.grid3, A.periodic3)

@@ -37,8 +37,8 @@ def ssor(
     A, b, x0, M, rtol, atol, maxiter, callback, on_failure, omega
         As in `sciml.sor`.
     order : {"auto", "natural", "red-black"}
-        As in `sciml.sor`, but ``"auto"`` takes the natural order on NumPy arrays: in red-black order symmetric
-        sweeps gain nothing from ``ω > 1``.
+        As in `sciml.sor`, but ``"auto"`` takes the natural order on NumPy arrays: in red-black order
+        symmetric sweeps gain nothing from ``ω > 1``.
 
     Returns
     -------
@@ -60,7 +60,5 @@ def ssor(
     >>> ssor(np.array([[4.0, 1.0], [1.0, 3.0]]), np.array([1.0, 2.0])).converged
     True
     """
-    return relaxation(
-        "ssor", A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback, on_failure=on_failure,
-        omega=omega, order=order, symmetric=True,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return relaxation("ssor", A, b, omega, order, True, M=M, x0=x0, on_failure=on_failure, **rules)

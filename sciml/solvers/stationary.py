@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..backends.namespace import Array, norm2
+from ..operators import as_operator
 from .iteration import Callback, System, iterate_until_verified, run
 from .result import SolveResult, Status
 
@@ -64,18 +65,21 @@ def multigrid(
         M = make_preconditioner("multigrid", A, **settings)
     elif settings:
         raise TypeError(f"settings {sorted(settings)} belong to the set-up of M, which was given")
-    return richardson(
-        "multigrid", A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback, on_failure=on_failure
-    )
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return richardson("multigrid", A, b, M, x0=x0, on_failure=on_failure, **rules)
 
 
-def richardson(name: str, A: Any, b: Array, **settings: Any) -> SolveResult:
-    """``x += M (b − A x)`` under the name of a solver; also iterative refinement, when `M` is a factorisation."""
+def richardson(name: str, A: Any, b: Array, M: Any, **settings: Any) -> SolveResult:
+    """``x += M (b − A x)`` as the solver `name`; iterative refinement, when `M` is a factorisation."""
+    M = as_operator(M)
 
     def iterate(system: System) -> Status | None:
+        if M.shape != system.A.shape:
+            raise ValueError(f"M has shape {M.shape}; expected the shape of A, {system.A.shape}")
+        system.M = M  # part of the solver here, not a preconditioner the user named
         return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm))
 
-    return run(name, iterate, A, b, **settings)
+    return run(name, iterate, A, b, M=None, **settings)
 
 
 def _sweep(system: System, r: Array, norm: float) -> tuple[Status | None, float]:

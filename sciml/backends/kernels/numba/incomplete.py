@@ -17,7 +17,7 @@ CLOSED = (False, False, False)
 
 @jit
 def factorise(indptr, indices, values, shift, factor, e):
-    """IC(0) of a symmetric CSR matrix with sorted rows: strictly lower entries into `factor`, inverse pivots into `e`.
+    """IC(0) of a symmetric CSR matrix with sorted rows: lower entries to `factor`, inverse pivots to `e`.
 
     Returns the number of rows done: fewer than all of them where a pivot is not positive. `shift` enlarges
     the diagonal relatively.
@@ -111,8 +111,8 @@ def _upper_weights(m, i, j, k, diagonal, faces, weights, shape, axis):
 def grid_pivots(diagonal, faces, weights, shape, tau, sigma, e):
     """Inverse pivots of IC(0) (``tau = 0``) or MIC(0) of the 7-point stencil.
 
-    A pivot below ``sigma`` times the diagonal is replaced by the diagonal. Couplings across periodic sides are
-    left out of the factor. `diagonal` is zero in cells without an unknown.
+    A pivot below ``sigma`` times the diagonal is replaced by the diagonal. Couplings across periodic sides
+    are left out of the factor. `diagonal` is zero in cells without an unknown.
     """
     n0, n1, n2 = shape
     strides = (n1 * n2, n2, 1)
@@ -147,7 +147,7 @@ def grid_pivots(diagonal, faces, weights, shape, tau, sigma, e):
 
 @jit
 def grid_solve(e, faces, weights, shape, r, z, scale, void_factor):
-    """``z = scale (P + Lᵀ)⁻¹ P (P + L)⁻¹ r`` with the triangles of the stencil, ``z = void_factor r`` without unknown.
+    """``z = scale (P + Lᵀ)⁻¹ P (P + L)⁻¹ r`` with the stencil's triangles, ``void_factor r`` without unknown.
 
     `z` carries one extra row of zeros, which stands for neighbours beyond the box.
     """

@@ -81,7 +81,7 @@ def relax_columns(indptr, rows, values, factor, x, r, symmetric, tolerance, norm
 
 @jit
 def relax_colour(start, stop, x, b, diagonal, faces, weights, shape, periodic, colour, omega):
-    """Relax one colour of a red-black grid in rows start..stop; returns the sum of its squared residuals before.
+    """Relax one colour of a red-black grid in rows start..stop; returns its sum of squared residuals before.
 
     With ``omega = 0`` it only measures. `x` carries one extra row of zeros and is zero in cells without an
     unknown, where `diagonal` is zero too.
