@@ -60,7 +60,8 @@ def assert_honest(result, A, b):
     dense = exact.tocsr().toarray()
     x, rhs = result.x.reshape(-1), b.reshape(-1)
     wide = np.result_type(x, np.float64)
-    residual = np.linalg.norm(rhs.astype(wide) - dense.astype(wide) @ x.astype(wide))
+    with np.errstate(over="ignore", invalid="ignore"):  # of iterates that diverged
+        residual = np.linalg.norm(rhs.astype(wide) - dense.astype(wide) @ x.astype(wide))
     if result.converged:
         assert residual <= result.tolerance * (1 + 1e-6) + 1e-15
     if np.isfinite(residual):
@@ -325,16 +326,22 @@ def test_incompatible_right_hand_side_of_a_singular_operator_is_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "preconditioner"),
-    [("fcg", IncompleteCholesky), ("fast_poisson", None), ("gmres", IncompleteCholesky), ("minres", SSOR)],
-    ids=lambda value: getattr(value, "__name__", value),
+    ("name", "preconditioner", "maxiter"),
+    [
+        ("fcg", IncompleteCholesky, 400),
+        ("fast_poisson", None, 5),
+        ("gmres", IncompleteCholesky, 30),
+        ("minres", SSOR, 30),
+        ("sor-red-black", None, 30),
+    ],
+    ids=["fcg", "fast_poisson", "gmres", "minres", "sor"],
 )
-def test_float32_claims_hold_on_the_large_membrane(name, preconditioner):
+def test_float32_claims_hold_on_the_large_membrane(name, preconditioner, maxiter):
     # SciPy's float32 cg reports success here with a residual thousands of times its tolerance.
     A = PoissonOperator((512, 512), dtype="float32")
     b = np.ones((512, 512), dtype="float32")
     M = None if preconditioner is None else preconditioner(A)
-    result = run(name, A, b, M=M, rtol=1e-6, maxiter=400, on_failure="ignore")
+    result = run(name, A, b, M=M, rtol=1e-6, maxiter=maxiter, on_failure="ignore")
     residual = np.linalg.norm(b.astype(float) - A.astype("float64") @ result.x.astype(float))
     assert result.residual_norm == pytest.approx(residual, rel=1e-6)
     assert result.converged == (residual <= 1e-6 * np.linalg.norm(b.astype(float)))
