@@ -149,7 +149,7 @@ def _porous(solid: np.ndarray, rng: np.random.Generator) -> None:
             near[tuple(behind)] |= change
         wall = (near & positive)[start - low : stop - low]
         if passages is not None:
-            wall &= passages(start, stop) < 0.35
+            wall &= passages(start, stop) < 0.2
         solid[start:stop] = wall
 
 
