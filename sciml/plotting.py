@@ -15,7 +15,7 @@ import numpy as np
 
 from .backends.namespace import Array, to_numpy
 
-__all__ = ["convergence", "field", "save"]
+__all__ = ["check_format", "convergence", "field", "save", "solution"]
 
 # Distinguishable in print and for colour-blind readers (Okabe and Ito), black last.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
@@ -60,9 +60,11 @@ def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
         start = history[0] if history.size and history[0] > 0 else 1.0
         # A residual of exactly zero has no place on a logarithmic axis.
         relative = np.where(history > 0, history / start, np.nan)
+        step = max(1, relative.size // 12)
         ax.plot(
             np.arange(relative.size), relative, label=label, color=_COLOURS[i % len(_COLOURS)], linewidth=1.6,
-            marker=_MARKERS[i % len(_MARKERS)], markersize=4, markevery=max(1, relative.size // 12),
+            marker=_MARKERS[i % len(_MARKERS)], markersize=4,
+            markevery=(i * step // len(results), step),  # staggered, so that coinciding curves stay visible
         )  # fmt: skip
         if result.tolerance > 0:
             tolerances.add(float(f"{result.tolerance / start:.3e}"))
@@ -153,6 +155,34 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     return figure
 
 
+def solution(problem: Any, result: Any, label: str | None = None) -> Any:
+    """Draw a solve: the solution (where there is a grid) and the convergence history.
+
+    Parameters
+    ----------
+    problem : Problem
+    result : SolveResult
+    label : str, optional
+        Name of the curve; ``result.solver`` by default.
+
+    Returns
+    -------
+    matplotlib figure
+    """
+    curve = {label or result.solver: result}
+    if problem.grid is None:
+        ax = convergence(curve)
+        ax.set_title(str(problem), fontsize=10)
+        return ax.figure
+    flat = len(problem.grid.shape) == 2
+    figure = _figure((11.0, 4.4) if flat else (11.0, 7.4))
+    upper, lower = figure.subfigures(1, 2) if flat else figure.subfigures(2, 1)
+    upper.suptitle(str(problem), fontsize=10)
+    field(problem, result.x, ax=upper.subplots(1, 1 if flat else 3))
+    convergence(curve, ax=lower.subplots())
+    return figure
+
+
 def save(drawing: Any, path: str | Path) -> None:
     """Save a figure, or the figure of axes; the suffix of `path` is the format.
 
@@ -161,12 +191,17 @@ def save(drawing: Any, path: str | Path) -> None:
     ValueError
         For a suffix matplotlib cannot write.
     """
-    figure = drawing if hasattr(drawing, "savefig") else drawing.figure
+    check_format(path)
+    figure = drawing if hasattr(drawing, "savefig") else drawing.get_figure(root=True)
+    figure.savefig(path, dpi=160)
+
+
+def check_format(path: str | Path) -> None:
+    """Raise `ValueError` unless the suffix of `path` is a format matplotlib can write."""
     suffix = Path(path).suffix.lstrip(".").lower()
-    formats = figure.canvas.get_supported_filetypes()
+    formats = _figure((1, 1)).canvas.get_supported_filetypes()
     if suffix not in formats:
         raise ValueError(f"cannot write {os.fspath(path)!r}; expected one of ." + ", .".join(sorted(formats)))
-    figure.savefig(path, dpi=160)
 
 
 def _figure(size: tuple[float, float]) -> Any:

@@ -40,14 +40,17 @@ CAPABILITIES: dict[str, Capability] = {
     "minres": Capability("solver", _CPU),
     "bicgstab": Capability("solver", _CPU),
     "splu": Capability("solver", _CPU),
+    "fft": Capability("solver", _CPU, "boxes"),
     "M:jacobi": Capability("preconditioner", _ALL),
     "M:ssor": Capability("preconditioner", _CPU),
     "M:ic0": Capability("preconditioner", _CPU),
     "M:mic0": Capability("preconditioner", _CPU, "structured grids"),
     "M:fft": Capability("preconditioner", _CPU, "structured grids"),
     "M:amg": Capability("preconditioner", _CPU),
+    "M:amg-sa": Capability("preconditioner", _CPU),
     "M:amg-rs": Capability("preconditioner", _CPU),
     "M:multigrid": Capability("preconditioner", _CPU, "structured grids"),
+    "M:lu": Capability("preconditioner", _CPU),
 }
 """Solvers by their name, preconditioners as ``M:name`` (some names are both)."""
 

@@ -53,8 +53,8 @@ class VariadicShape(TyperCommand):
         expanded: list[str] = []
         inside = False
         for arg in args:
-            if arg == "--shape":
-                inside, first = True, True
+            if arg == "--shape" or arg.startswith("--shape="):
+                inside, first = True, arg == "--shape"
                 expanded.append(arg)
             elif inside and arg.isdigit():
                 expanded += [arg] if first else ["--shape", arg]
@@ -81,9 +81,9 @@ Bc = Annotated[
     typer.Option(help="dirichlet, neumann, periodic or open-top; per axis: periodic,neumann,neumann:dirichlet"),
 ]
 Rhs = Annotated[str | None, typer.Option(help="random, smooth or manufactured; for a matrix, a file")]
-Seed = Annotated[int, typer.Option(help="of geometry and random right-hand side")]
-Rtol = Annotated[float, typer.Option(help="stop when ‖b − Ax‖ ≤ rtol ‖b‖")]
-Maxiter = Annotated[int | None, typer.Option(help="iterations at most")]
+Seed = Annotated[int, typer.Option(min=0, help="of geometry and random right-hand side")]
+Rtol = Annotated[float, typer.Option(min=0.0, help="stop when ‖b − Ax‖ ≤ rtol ‖b‖")]
+Maxiter = Annotated[int | None, typer.Option(min=0, help="iterations at most")]
 Dtype = Annotated[str, typer.Option(help="float64 or float32")]
 Backend = Annotated[str, typer.Option(help="numpy, torch or cupy")]
 Key = Annotated[str | None, typer.Option(help="name of the matrix in the file")]
