@@ -17,7 +17,7 @@ _PUBLIC = {
 _MODULES = ("backends", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

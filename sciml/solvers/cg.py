@@ -1,4 +1,4 @@
-"""Conjugate gradients: preconditioned, complex Hermitian, and flexible when the preconditioner asks for it."""
+"""Conjugate gradients: preconditioned, complex Hermitian, flexible when the preconditioner asks for it."""
 
 from __future__ import annotations
 
@@ -82,10 +82,8 @@ def cg(
         nonlinear = system.M is not None and "linear" not in system.M.properties
         return _iterate(system, nonlinear if flexible is None else flexible)
 
-    return run(
-        "cg", iterate, A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("cg", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
 
 
 class Updates:
@@ -97,8 +95,8 @@ class Updates:
 
     def __init__(self, system: System, r: Array):
         self._system, self.r = system, r
-        self._p: Array | None = None
-        self._Ap: Array | None = None
+        self._p: Any = None
+        self._Ap: Any = None
 
     def direction(self, z: Array, beta: float) -> float:
         """``p = z + β p``; returns the curvature ``⟨p, A p⟩``."""
