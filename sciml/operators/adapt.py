@@ -16,7 +16,7 @@ __all__ = ["CallableOperator", "ForeignOperator", "MatrixOperator", "as_operator
 
 
 class MatrixOperator(BaseOperator):
-    """A dense or sparse matrix as an operator: NumPy, SciPy, cupyx, torch (dense or CSR), any array-API array.
+    """A dense or sparse matrix as an operator: SciPy, cupyx, torch CSR, or a dense array of any namespace.
 
     Torch CSR matrices are stored with int32 indices, with which torch's CPU product is as fast as
     SciPy's; with int64 it is 1.4 to 2.9 times slower.
@@ -77,12 +77,12 @@ class MatrixOperator(BaseOperator):
 
 
 class ForeignOperator(BaseOperator):
-    """An object of another library with ``shape`` and ``matvec``, wrapped (SciPy, PyLops, PyAMG, PETSc shells)."""
+    """An object of another library with ``shape`` and ``matvec`` (SciPy, PyLops, PyAMG, PETSc shells)."""
 
     def __init__(self, A: Any, properties: Iterable[str] = ("linear",)):
         self.A = A
         n_out, n_in = (int(n) for n in A.shape)
-        # PyLops calls natural shapes dims and dimsd; SciPy has none.
+        # SciPy and PyLops apply matvec to flat vectors; only an in_shape of their own promises more.
         in_shape = tuple(getattr(A, "in_shape", None) or (n_in,))
         out_shape = tuple(getattr(A, "out_shape", None) or (n_out,))
         dtype = getattr(A, "dtype", None)
@@ -221,7 +221,9 @@ def is_dense(matrix: Any) -> bool:
     """Whether `matrix` is a dense array (torch sparse tensors are arrays too, but not dense)."""
     if not is_array(matrix):
         return False
-    return "torch" not in sys.modules or backend_name(matrix) != "torch" or str(matrix.layout) == "torch.strided"
+    return (
+        "torch" not in sys.modules or backend_name(matrix) != "torch" or str(matrix.layout) == "torch.strided"
+    )
 
 
 def to_scipy_csr(matrix: Any) -> scipy.sparse.csr_array:
@@ -230,7 +232,9 @@ def to_scipy_csr(matrix: Any) -> scipy.sparse.csr_array:
         csr = scipy.sparse.csr_array(matrix)
     elif is_array(matrix) and backend_name(matrix) == "torch" and not is_dense(matrix):
         parts = (matrix.values(), matrix.col_indices(), matrix.crow_indices())
-        csr = scipy.sparse.csr_array(tuple(p.detach().cpu().numpy() for p in parts), shape=tuple(matrix.shape))
+        csr = scipy.sparse.csr_array(
+            tuple(p.detach().cpu().numpy() for p in parts), shape=tuple(matrix.shape)
+        )
     elif is_array(matrix):
         from ..backends.namespace import to_numpy
 

@@ -12,7 +12,18 @@ import numpy as np
 from ..backends.namespace import Array, array_namespace
 from .base import BaseOperator
 
-__all__ = ["Adjoint", "Block", "Identity", "Product", "Scaled", "Sum", "Transpose", "add", "product", "scaled"]
+__all__ = [
+    "Adjoint",
+    "Block",
+    "Identity",
+    "Product",
+    "Scaled",
+    "Sum",
+    "Transpose",
+    "add",
+    "product",
+    "scaled",
+]
 
 
 def _operator(A: Any) -> Any:
@@ -49,11 +60,11 @@ class Identity(BaseOperator):
 class Scaled(BaseOperator):
     """``factor * A`` for a scalar `factor`."""
 
-    def __init__(self, factor: Number, A: Any):
+    def __init__(self, factor: complex, A: Any):
         self.factor, self.A = factor, A
         properties = set(A.properties)
         real = not isinstance(factor, complex) or factor.imag == 0
-        positive = real and complex(factor).real > 0  # type: ignore[arg-type]
+        positive = real and complex(factor).real > 0
         if not real:
             properties.discard("symmetric")
         if not positive:
@@ -66,9 +77,7 @@ class Scaled(BaseOperator):
         return self.factor * self.A._apply(x)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        return complex(self.factor).conjugate() * self.A._apply_adjoint(y) if isinstance(
-            self.factor, complex
-        ) else self.factor * self.A._apply_adjoint(y)
+        return self.factor.conjugate() * self.A._apply_adjoint(y)
 
     def diagonal(self) -> Array:
         return self.factor * self.A.diagonal()
@@ -119,7 +128,8 @@ class Product(BaseOperator):
     def __init__(self, A: Any, B: Any):
         if A.shape[1] != B.shape[0]:
             raise ValueError(
-                f"cannot compose operators of shapes {A.shape} @ {B.shape}; expected {A.shape[1]} == {B.shape[0]}"
+                f"cannot compose operators of shapes {A.shape} @ {B.shape}; "
+                f"expected {A.shape[1]} == {B.shape[0]}"
             )
         self.A, self.B = A, B
         linear = "linear" in A.properties and "linear" in B.properties
@@ -212,9 +222,15 @@ class Block(BaseOperator):
         if len(widths) != 1:
             raise ValueError(f"rows have lengths {sorted(len(r) for r in rows)}; expected equal lengths")
         self.rows = [[None if A is None else _operator(A) for A in row] for row in rows]
-        heights = [_one_size([A.shape[0] for A in row if A is not None], f"row {i}") for i, row in enumerate(self.rows)]
+        heights = [
+            _one_size([A.shape[0] for A in row if A is not None], f"row {i}")
+            for i, row in enumerate(self.rows)
+        ]
         columns = list(zip(*self.rows, strict=True))
-        lengths = [_one_size([A.shape[1] for A in col if A is not None], f"column {j}") for j, col in enumerate(columns)]
+        lengths = [
+            _one_size([A.shape[1] for A in col if A is not None], f"column {j}")
+            for j, col in enumerate(columns)
+        ]
         self._row_edges = np.concatenate([[0], np.cumsum(heights)]).tolist()
         self._column_edges = np.concatenate([[0], np.cumsum(lengths)]).tolist()
         dtype = np.result_type(*[A.dtype for row in self.rows for A in row if A is not None])
@@ -247,7 +263,7 @@ def add(A: Any, B: Any) -> Any:
     if isinstance(B, Number):
         if A.shape[0] != A.shape[1]:
             raise ValueError(f"cannot add a multiple of the identity to an operator of shape {A.shape}")
-        return A if B == 0 else Sum(A, Scaled(B, Identity(A.in_shape)))
+        return A if B == 0 else Sum(A, scaled(B, Identity(A.in_shape)))
     return Sum(A, _operator(B))
 
 
@@ -255,11 +271,12 @@ def scaled(factor: Any, A: Any) -> Any:
     """``factor * A`` for a scalar; products of operators are written ``A @ B``."""
     if not isinstance(factor, Number):
         raise TypeError(f"cannot multiply an operator by {type(factor).__name__}; use @ to apply or compose")
-    factor = complex(factor) if isinstance(factor, complex | np.complexfloating) else float(factor)  # type: ignore[arg-type]
-    if not math.isfinite(abs(factor)):
+    value = complex(factor)  # type: ignore[call-overload]
+    if not math.isfinite(abs(value)):
         raise ValueError(f"factor is {factor}; expected a finite number")
     A = _operator(A)
-    return A if factor == 1 else Scaled(factor, A)
+    # 2 + 0j is real: it must neither widen the dtype nor cost the symmetry.
+    return A if value == 1 else Scaled(value if value.imag else value.real, A)
 
 
 def product(A: Any, B: Any) -> Any:
