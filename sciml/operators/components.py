@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse.csgraph
 
-from ..backends.namespace import Array, array_namespace, is_numpy
+from ..backends.namespace import Array, array_namespace, backend_name, device, from_numpy, is_numpy
 
 if TYPE_CHECKING:
     from .stencil import PoissonOperator
@@ -53,7 +53,8 @@ class SingularComponents:
         flat = xp.reshape(x, (-1,))
         out = xp.reshape(x, (-1,)) * 1
         for component in range(1, self.count + 1):
-            inside = xp.asarray((self.labels.reshape(-1) == component).tolist())
+            here = self.labels.reshape(-1) == component
+            inside = from_numpy(here, backend_name(x), device=device(x))
             mean = xp.sum(xp.where(inside, flat, flat * 0)) / float(self.sizes[component - 1])
             out = xp.where(inside, flat - mean, out)
         return xp.reshape(out, x.shape)
