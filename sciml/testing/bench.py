@@ -49,16 +49,16 @@ def lies(result: SolveResult, A: Any, b: Array) -> Iterator[str]:
         yield f"reports a residual of {result.residual_norm:.3e}, but ‖b − A x‖ = {true:.3e}"
 
 
-def similar_to(bench: Bench, spectrum: np.ndarray) -> Array:
-    """A dense symmetric (Hermitian) matrix with the given eigenvalues, in the namespace of the bench."""
+def similar_to(probes: Probes, spectrum: np.ndarray) -> Array:
+    """A dense symmetric (Hermitian) matrix with the given eigenvalues, in the library of the probes."""
     n = spectrum.size
     rng = np.random.default_rng(7)
     values = rng.standard_normal((n, n))
-    if bench.probes.dtype.kind == "c":
+    if probes.dtype.kind == "c":
         values = values + 1j * rng.standard_normal((n, n))
     Q, _ = np.linalg.qr(values)
     matrix = (Q * spectrum) @ Q.conj().T
-    return bench.probes.array((matrix + matrix.conj().T) / 2)
+    return probes.array((matrix + matrix.conj().T) / 2)
 
 
 def true_residual(A: Any, b: Array, x: Array) -> float:

@@ -41,7 +41,8 @@ def check_solver(
     solver : callable
         ``solver(A, b, *, x0, M, rtol, atol, maxiter, callback, on_failure) -> SolveResult``.
     A : operator, optional
-        Small, symmetric positive definite; a 2D Poisson operator of 7 by 6 cells by default.
+        Small, symmetric positive definite; by default a 2D Poisson operator of 7 by 6 cells, or a dense
+        Hermitian matrix for a complex `dtype`.
     like : array, optional
         The systems are made in the library and on the device of this array; NumPy by default.
     dtype : dtype-like
@@ -74,7 +75,10 @@ def check_solver(
     if unknown:
         raise ValueError(f"skip contains {sorted(unknown)}; expected any of {', '.join(SOLVER_CHECKS)}")
     probes = Probes(like, dtype, seed)
-    if A is None:
+    if A is None and probes.dtype.kind == "c":
+        matrix = similar_to(probes, np.linspace(1.0, 20.0, 24))
+        A = as_operator(matrix, {"symmetric", "positive_definite"})
+    elif A is None:
         A = PoissonOperator(
             (7, 6), spacing=(0.5, 0.4), dtype=probes.dtype, backend=probes.backend, device=probes.device
         )
@@ -209,7 +213,7 @@ def _scaled_rhs(bench: Bench) -> Iterator[str]:
 def _indefinite(bench: Bench) -> Iterator[str]:
     """On ``A`` with eigenvalues of both signs a solver may fail, but says so and ends."""
     spectrum = np.linspace(-1.0, 2.0, 30)
-    A = as_operator(similar_to(bench, spectrum))
+    A = as_operator(similar_to(bench.probes, spectrum))
     b = bench.probes.normal((30,))
     result = bench.run(b, A, maxiter=200)
     yield from lies(result, A, b)
@@ -217,7 +221,7 @@ def _indefinite(bench: Bench) -> Iterator[str]:
 
 def _singular(bench: Bench) -> Iterator[str]:
     """A singular system with a compatible ``b`` ends with an honest status, never with NaN."""
-    A = as_operator(similar_to(bench, np.linspace(0.0, 2.0, 20)))
+    A = as_operator(similar_to(bench.probes, np.linspace(0.0, 2.0, 20)))
     b = A(bench.probes.normal((20,)))
     result = bench.run(b, A, maxiter=400)
     yield from lies(result, A, b)
@@ -270,7 +274,7 @@ def _layouts(bench: Bench) -> Iterator[str]:
 def _preconditioner(bench: Bench) -> Iterator[str]:
     """A preconditioner, a non-linear one too, changes the path and not the answer."""
     b = bench.rhs()
-    diagonal = float(to_numpy(bench.A.diagonal())[0])
+    diagonal = float(abs(to_numpy(bench.A.diagonal())[0]))
     shape = bench.A.in_shape
     scaling = CallableOperator(
         lambda r: r / diagonal, shape, dtype=bench.A.dtype, properties={"symmetric", "positive_definite"}
