@@ -132,7 +132,8 @@ class ForeignOperator(BaseOperator):
         if backend_name(result) != backend_name(x):  # SciPy turns what it is given into NumPy arrays
             raise TypeError(
                 f"x is a {backend_name(x)} array but {type(self.A).__name__} returned a "
-                f"{backend_name(result)} one; expected the same library: sciml never moves data between libraries or devices"
+                f"{backend_name(result)} one; expected the same library: sciml never moves data "
+                "between libraries or devices"
             )
         return result
 
@@ -298,7 +299,11 @@ def _with_fast_indices(matrix: Any) -> Any:
     if csr.col_indices().dtype == torch.int32 or max(csr.values().numel(), *csr.shape) >= 2**31:
         return csr
     return torch.sparse_csr_tensor(
-        csr.crow_indices().to(torch.int32), csr.col_indices().to(torch.int32), csr.values(), csr.shape
+        csr.crow_indices().to(torch.int32),
+        csr.col_indices().to(torch.int32),
+        csr.values(),
+        csr.shape,
+        check_invariants=False,  # they are those of a tensor that exists
     )
 
 

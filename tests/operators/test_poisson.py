@@ -41,16 +41,19 @@ def random_operator(shape, bc, obstacles, coefficient, shift, seed=0, **more):
         if coefficient == "closed faces":
             k = tuple(np.where(rng.random(face.shape) < 0.3, 0.0, face) for face in k)
     spacing = tuple(rng.random(len(shape)) + 0.5)
-    return PoissonOperator(
-        shape, spacing=spacing, bc=bc, cells=cells, coefficient=k, shift=shift, **more
-    )
+    return PoissonOperator(shape, spacing=spacing, bc=bc, cells=cells, coefficient=k, shift=shift, **more)
 
 
 GRID = [
     pytest.param(
         (shape, CONDITIONS[bc](len(shape)), obstacles, coefficient, shift),
         id="-".join(
-            ["x".join(map(str, shape)), bc, "obstacles" if obstacles else "box", coefficient.replace(" ", "-")]
+            [
+                "x".join(map(str, shape)),
+                bc,
+                "obstacles" if obstacles else "box",
+                coefficient.replace(" ", "-"),
+            ]
             + (["shift"] if shift else [])
         ),
     )
@@ -171,7 +174,9 @@ def test_linear_field_between_dirichlet_sides_is_reproduced_exactly():
 def test_outward_flux_drives_a_linear_field():
     A = PoissonOperator((6, 5), spacing=0.5, bc=[("dirichlet", "neumann"), "neumann"])
     x0, _ = A.coordinates()
-    b = A.boundary_rhs({"dirichlet": lambda x, y: 0 * x, "neumann": lambda x, y: 2.0 * (x > 0.0) * (x == 3.0)})
+    b = A.boundary_rhs(
+        {"dirichlet": lambda x, y: 0 * x, "neumann": lambda x, y: 2.0 * (x > 0.0) * (x == 3.0)}
+    )
     np.testing.assert_allclose(A @ np.broadcast_to(2.0 * x0, A.in_shape), b, atol=1e-12)
 
 
