@@ -151,7 +151,7 @@ DEFECTS = {
     "iterates too long": (iterates_too_long, "one_iteration: maxiter = 1 took 2"),
     "ignores the callback": (ignores_callback, "callback_stop: the callback saw iterations []"),
     "flattens x": (flattens, "layouts: b of shape"),
-    "fails with M": (breaks_with_preconditioner, "preconditioner: with a diagonal preconditioner"),
+    "fails with M": (breaks_with_preconditioner, "preconditioner: does not converge with the preconditioner"),
     "swallows NaN": (swallows_nan, "bad_rhs: NaN in b is accepted"),
     "takes any keyword": (takes_any_keyword, "bad_settings: no_such_option = 1 is accepted"),
     "positional options": (positional_options, "options are keyword-only"),
