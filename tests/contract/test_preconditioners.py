@@ -36,7 +36,7 @@ def cases():
                     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("system", "name", "namespace", "dtype"), cases())
+@pytest.mark.parametrize(("system", "name", "namespace", "dtype"), list(cases()))
 def test_preconditioner_keeps_the_contract(system, name, namespace, dtype):
     A, b = SYSTEMS[system](namespace, dtype)
     if refuses(name, system, namespace):

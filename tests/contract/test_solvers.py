@@ -75,7 +75,7 @@ def solver_cases():
                     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("system", "solver", "namespace", "dtype"), solver_cases())
+@pytest.mark.parametrize(("system", "solver", "namespace", "dtype"), list(solver_cases()))
 def test_solver_on_system(system, solver, namespace, dtype):
     A, b = SYSTEMS[system](namespace, dtype)
     rtol = PRECISIONS[dtype]
