@@ -14,7 +14,7 @@ from .common import U, jit, row_offsets
 from .stencil import neighbour_sum
 from .transfer import coarse_row
 
-__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "sweep"]
+__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "prolong", "sweep"]
 
 ZERO, PLAIN, PROLONG = 0, 1, 2
 
@@ -145,3 +145,11 @@ def chebyshev_step(start, stop, x, y, d, a, c, b, scale, stencil):
                 value = a * d[o + k] + c * jacobi if q[o + k] != none else x.dtype.type(0)
                 d[o + k] = value
                 y[o + k] = x[o + k] + value
+
+
+@jit
+def prolong(start, stop, x, e, stencil, blocks):
+    """``x += P e`` on planes start..stop, by itself (the red-black sweep has it built in)."""
+    t = np.empty(stencil[0][2], x.dtype)
+    for i in range(start, stop):
+        _prolong_plane(i, x, e, stencil, blocks, t)
