@@ -23,6 +23,9 @@ STRONG = 0.05
 
 JACOBI_PROLONGATOR = 2.0 / 3.0
 
+FILTER = 0.05
+"""Entries below this fraction of the smaller diagonal are lumped before the prolongation is smoothed."""
+
 # Fewer rows are not worth waking another thread for.
 GRAIN_ROWS = 1_500
 
@@ -206,17 +209,18 @@ def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse
         return None
     omega = JACOBI_PROLONGATOR if smooth else 0.0
     P = _count_then_fill(
-        csr.smoothed_prolongator, level.n, (), agg, *A, level.inverse_diagonal, omega, grain=GRAIN_ROWS
+        csr.smoothed_prolongator, level.n, (), agg, *A, level.diag, omega, FILTER, grain=GRAIN_ROWS
     )
     R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
     csr.transpose(*P, *R)
     AP = sparse_product(level.n, coarse, A, P)
     ptr, idx, val = sparse_product(coarse, coarse, R, AP)
     mass = None
+    diag = np.zeros(coarse, np.float32)
+    parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, diag, grain=GRAIN_ROWS)
     if not smooth:
         val *= np.float32(coarse_scaling)
-    diag = np.empty(coarse, np.float32)
-    parallel(csr.diagonal, coarse, ptr, idx, val, diag, grain=GRAIN_ROWS)
+        diag *= np.float32(coarse_scaling)
     if level.mass is not None and not smooth:
         mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
         diag += ((1 - coarse_scaling) * mass).astype(np.float32)

@@ -28,14 +28,17 @@ __all__ = ["Multigrid"]
 MAX_LEVELS = 30
 
 
-def _per_level(name: str, value, default, kind):
-    """A function level -> value from a scalar or a sequence whose last entry repeats."""
-    if value is None:
-        value = default
-    values = [kind(v) for v in value] if isinstance(value, Sequence | np.ndarray) else [kind(value)]
-    if not values:
-        raise ValueError(f"{name} is empty; expected a number or one number per level")
-    return lambda level: values[min(level, len(values) - 1)]
+class PerLevel:
+    """A parameter per level: a scalar, or a sequence whose last entry repeats."""
+
+    def __init__(self, name: str, value: Any, kind: type):
+        several = isinstance(value, Sequence | np.ndarray)
+        self.values = [kind(v) for v in value] if several else [kind(value)]
+        if not self.values:
+            raise ValueError(f"{name} is empty; expected a number or one number per level")
+
+    def __call__(self, level: int) -> Any:
+        return self.values[min(level, len(self.values) - 1)]
 
 
 class Multigrid:
@@ -83,7 +86,7 @@ class Multigrid:
         A: Any,
         *,
         omega: float | Sequence[float] | None = None,
-        sweeps: int | Sequence[int] = 1,
+        sweeps: int | Sequence[int] = (1, 2),
         cycle: str = "V",
         coarse_scaling: float | Sequence[float] = 0.5,
         smooth_from: int | None = 2,
@@ -104,9 +107,9 @@ class Multigrid:
         self.split = bool(split)
         self.smooth_from = smooth_from if split else None
         self.coarsest_size = int(coarsest_size)
-        self._sweeps = _per_level("sweeps", sweeps, 1, int)
-        self._omega = _per_level("omega", omega, 1.3 if self._sweeps(0) == 1 else 1.2, float)
-        self._coarse_scaling = _per_level("coarse_scaling", coarse_scaling, 0.5, float)
+        self._sweeps = PerLevel("sweeps", sweeps, int)
+        self._omega = PerLevel("omega", 1.2 if omega is None else omega, float)
+        self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
         for level in range(MAX_LEVELS):
             if not 0 < self._omega(level) < 2:
                 raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
@@ -317,7 +320,9 @@ class Multigrid:
         """
         cells = self.grid.cells
         if norm is None:
-            norm = float(np.linalg.norm(r[:cells]))
+            # Dividing by the largest entry first keeps squares in range.
+            peak = float(np.abs(r[:cells]).max(initial=0.0))
+            norm = peak * float(np.linalg.norm(r[:cells] / peak)) if 0 < peak < np.inf else peak
         work = self._workspace()
         if not norm > 0 or not np.isfinite(norm):
             work.x[:] = 0 if norm == 0 else np.nan

@@ -87,8 +87,12 @@ def aggregate(block_start, members, block_of, indptr, indices, data, diag, theta
 
 
 @jit
-def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, inverse_diagonal, omega, p_ptr, p_idx, p_val):
-    """Rows of ``(I - omega D^-1 A) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first."""
+def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val):
+    """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
+
+    F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the row sums of A,
+    so constants are still interpolated exactly, and keeps coarse operators sparse.
+    """
     longest = 1
     for i in range(start, stop):
         longest = max(longest, indptr[i + 1] - indptr[i] + 1)
@@ -98,9 +102,16 @@ def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, inverse_
         if agg[i] >= 0:
             columns[0], values[0], count = agg[i], 1.0, 1
             if omega != 0.0:
+                centre = 0.0
                 for entry in range(indptr[i], indptr[i + 1]):
-                    target = agg[indices[entry]]
-                    if target < 0:
+                    j = indices[entry]
+                    if j == i or abs(data[entry]) < theta * min(diag[i], diag[j]):
+                        centre += data[entry]
+                inverse = omega / centre if centre > 0.0 else 0.0
+                for entry in range(indptr[i], indptr[i + 1]):
+                    j = indices[entry]
+                    target = agg[j]
+                    if target < 0 or (j != i and abs(data[entry]) < theta * min(diag[i], diag[j])):
                         continue
                     at = 0
                     while at < count and columns[at] != target:
@@ -108,7 +119,7 @@ def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, inverse_
                     if at == count:
                         columns[at], values[at] = target, 0.0
                         count += 1
-                    values[at] -= omega * data[entry] * inverse_diagonal[i]
+                    values[at] -= inverse * (data[entry] if j != i else centre)
         if fill:
             for at in range(count):
                 p_idx[p_ptr[i] + at], p_val[p_ptr[i] + at] = columns[at], values[at]
@@ -169,16 +180,25 @@ def transpose(a_ptr, a_idx, a_val, t_ptr, t_idx, t_val):
 
 
 @jit
-def diagonal(start, stop, indptr, indices, data, diag):
-    """Diagonal of rows start..stop; also moves it to the front of its row."""
+def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, diag):
+    """Diagonal of Galerkin rows start..stop, moved to the front of its row.
+
+    An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what float32
+    leaves of it is set to 0, so that no later division blows it up.
+    """
     for i in range(start, stop):
-        diag[i] = 0
-        for entry in range(indptr[i], indptr[i + 1]):
+        first = indptr[i]
+        for entry in range(first, indptr[i + 1]):
             if indices[entry] == i:
-                first = indptr[i]
-                diag[i] = data[entry]
+                value = data[entry]
                 indices[entry], data[entry] = indices[first], data[first]
-                indices[first], data[first] = i, diag[i]
+                reference = 0.0
+                for e in range(r_ptr[i], r_ptr[i + 1]):
+                    reference += np.float64(r_val[e]) ** 2 * fine_diag[r_idx[e]]
+                if value <= 1e-6 * reference:
+                    value = data.dtype.type(0)
+                indices[first], data[first] = i, value
+                diag[i] = value
                 break
 
 
@@ -187,12 +207,15 @@ def colour_greedy(indptr, indices, colour):
     """Colour rows so that no two neighbours share one, each the smallest free colour; returns their number."""
     n = indptr.size - 1
     colour[:] = -1
-    used = np.full(1024, -1, np.int64)
+    longest = 0
+    for i in range(n):
+        longest = max(longest, indptr[i + 1] - indptr[i])
+    used = np.full(longest + 2, -1, np.int64)
     colours = 0
     for i in range(n):
         for entry in range(indptr[i], indptr[i + 1]):
             c = colour[indices[entry]]
-            if c >= 0:
+            if 0 <= c < used.size:
                 used[c] = i
         c = 0
         while used[c] == i:
