@@ -1,0 +1,152 @@
+"""Which array library an array belongs to, and the few things the array API leaves out.
+
+Everything above this module is written against the `array API standard
+<https://data-apis.org/array-api/latest/>`_ through :mod:`array_api_compat`, so that one
+text serves NumPy, CuPy and torch (and array-api-strict in the tests).
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, TypeAlias
+
+import array_api_compat as compat
+import numpy as np
+
+Array: TypeAlias = Any
+"""An array of any supported namespace."""
+
+__all__ = [
+    "Array",
+    "array_namespace",
+    "backend_name",
+    "compute_dtype",
+    "device",
+    "dtype_name",
+    "is_array",
+    "is_complex",
+    "is_numpy",
+    "norm2",
+    "real_dtype",
+    "require_same_backend",
+    "to_numpy",
+    "vdot",
+]
+
+
+def is_array(x: object) -> bool:
+    """Whether `x` is an array of a namespace known to array-api-compat (or array-api-strict)."""
+    return compat.is_array_api_obj(x)
+
+
+def array_namespace(*arrays: Array) -> Any:
+    """The array-API namespace shared by `arrays`.
+
+    Raises
+    ------
+    TypeError
+        If the arrays come from different libraries: data never moves silently.
+    """
+    try:
+        return compat.array_namespace(*arrays)
+    except TypeError:
+        names = ", ".join(backend_name(a) if is_array(a) else type(a).__name__ for a in arrays)
+        raise TypeError(
+            f"arrays come from different array libraries ({names}); expected one. "
+            "Convert explicitly: sciml never moves data between libraries or devices."
+        ) from None
+
+
+def backend_name(x: Array) -> str:
+    """Short name of the library `x` belongs to: ``numpy``, ``torch``, ``cupy``, ``array-api-strict``."""
+    if isinstance(x, np.ndarray | np.generic):
+        return "numpy"
+    root = type(x).__module__.split(".")[0]
+    return root.replace("_", "-")
+
+
+def is_numpy(x: object) -> bool:
+    """Whether `x` is a NumPy array, for which compiled CPU kernels exist."""
+    return isinstance(x, np.ndarray)
+
+
+def device(x: Array) -> Any:
+    """The device `x` lives on, as its library names it."""
+    return compat.device(x)
+
+
+def require_same_backend(reference: Array, **others: Array) -> None:
+    """Raise `TypeError` unless every array lives in the library and on the device of `reference`.
+
+    Parameters
+    ----------
+    reference : array
+        Usually the right-hand side ``b``.
+    **others : array
+        Named arrays; the name appears in the message.
+    """
+    library, place = backend_name(reference), device(reference)
+    for name, other in others.items():
+        if backend_name(other) != library:
+            raise TypeError(
+                f"{name} is a {backend_name(other)} array but b is a {library} array; expected the same "
+                "library. Convert explicitly: sciml never moves data between libraries or devices."
+            )
+        if device(other) != place:
+            raise TypeError(
+                f"{name} lives on device {device(other)} but b lives on {place}; expected the same device."
+            )
+
+
+def to_numpy(x: Array) -> np.ndarray:
+    """Copy `x` to NumPy, explicitly, for plotting and for files."""
+    if is_numpy(x):
+        return x
+    if "torch" in sys.modules and compat.is_torch_array(x):
+        return x.detach().cpu().numpy()
+    if compat.is_cupy_array(x):
+        return x.get()
+    return np.asarray(x)
+
+
+def dtype_name(x: Array) -> str:
+    """The dtype of an array (or a dtype itself) as a plain word such as ``float32``."""
+    dtype = x.dtype if hasattr(x, "dtype") and not isinstance(x, type) else x
+    if isinstance(dtype, type) and issubclass(dtype, np.generic):
+        return np.dtype(dtype).name
+    return str(dtype).rsplit(".", 1)[-1].removesuffix("'>")
+
+
+def is_complex(x: Array) -> bool:
+    """Whether `x` (array or dtype) is complex."""
+    return dtype_name(x).startswith("complex")
+
+
+def real_dtype(x: Array) -> str:
+    """Name of the real dtype of the same precision as `x`."""
+    return {"complex64": "float32", "complex128": "float64"}.get(dtype_name(x), dtype_name(x))
+
+
+def compute_dtype(x: Array) -> str:
+    """Name of the double-precision dtype in which a result about `x` is judged."""
+    return "complex128" if is_complex(x) else "float64"
+
+
+def vdot(x: Array, y: Array) -> Any:
+    """Inner product ``sum(conj(x) * y)`` over all entries, as a Python scalar.
+
+    The sum runs over flattened arrays in the namespace's own reduction. Conjugation makes it an
+    inner product for complex vectors too.
+    """
+    xp = array_namespace(x, y)
+    value = xp.vecdot(xp.reshape(x, (-1,)), xp.reshape(y, (-1,)))
+    return complex(value) if is_complex(value) else float(value)
+
+
+def norm2(x: Array) -> float:
+    """Euclidean norm over all entries, without temporaries of the size of `x` on NumPy."""
+    if is_numpy(x):
+        flat = x.reshape(-1)
+        return math.sqrt(float(np.vdot(flat, flat).real))
+    return float(array_namespace(x).linalg.vector_norm(x))
