@@ -122,10 +122,12 @@ def affine_diagonal(code: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, fl
     gaps = np.diff(np.unique(values))
     gaps = gaps[gaps > 1e-9 * values.max()]
     d1 = float(gaps.min()) if gaps.size else 0.0
-    steps = (values - d0) / d1 if d1 else np.zeros(values.size)
-    if np.abs(steps - np.rint(steps)).max() < 1e-9 and steps.max() < 255:
+    steps = np.rint((values - d0) / d1) if d1 else np.zeros(values.size)
+    if d1:
+        d1 = float((values.max() - d0) / steps.max())  # the widest gap is the least rounded
+    if np.abs(d0 + d1 * steps - values).max() <= 1e-15 * values.max() and steps.max() < NO_UNKNOWN:
         translate = np.full(256, 255, np.uint8)
-        translate[used] = np.rint(steps).astype(np.uint8)
+        translate[used] = steps.astype(np.uint8)
         return translate[code], d0, d1, 255.0
     lookup = table.astype(np.float64).copy()
     lookup[255] = -1.0

@@ -58,6 +58,7 @@ class GridSystem:
             values, index = np.unique(np.round(diagonal[unknown], 9), return_inverse=True)
             self.diagonal_table[: values.size] = values
             self.code[unknown] = index.astype(np.uint8)
+            self.diagonal3 = self.diagonal_table[self.code]
         else:
             self.faces = tuple(faces)
             self.code[unknown] = 0
