@@ -31,6 +31,7 @@ from ..backends.namespace import (
     vdot,
 )
 from ..operators import ForeignOperator, as_operator
+from ..operators.algebra import flat
 from .result import IterationState, SolverError, SolveResult, SolverWarning, Status, merge_columns
 
 __all__ = ["ON_FAILURE", "System", "iterate_until_verified", "run"]
@@ -364,7 +365,8 @@ def _square_operator(A: Any, name: str) -> Any:
         raise TypeError(str(error).replace("A is a", f"{name} is a", 1)) from None
     if operator.shape[0] != operator.shape[1]:
         raise ValueError(f"{name} has shape {operator.shape}; expected a square operator")
-    return operator
+    # Residuals need one layout: a product of a grid-shaped and a flat operator is solved on flat vectors.
+    return operator if operator.in_shape == operator.out_shape else flat(operator)
 
 
 def _label(M: Any) -> str:
