@@ -75,7 +75,7 @@ class AMG(EntryPreconditioner):
         self.label = "AMG(SA)" if method == "smoothed_aggregation" else "AMG(RS)"
         build = getattr(pyamg, f"{method}_solver")
         if getattr(A, "singular", None) is not None:
-            # The coarsest matrix is singular too, or zero up to rounding; that must not pass for an eigenvalue.
+            # The coarsest matrix is singular too, or zero up to rounding, which is no eigenvalue.
             rounding = 100.0 * float(np.finfo(csr.dtype).eps * np.max(np.abs(csr.data), initial=0.0))
             settings.setdefault("coarse_solver", ("pinv", {"atol": rounding}))
         with _fixed_seed():

@@ -153,7 +153,9 @@ SIDES = ["dirichlet", "neumann", "periodic", ("dirichlet", "neumann"), ("neumann
 @settings(max_examples=60, deadline=None)
 @given(
     axes=st.lists(
-        st.tuples(st.integers(1, 9), st.sampled_from(SIDES), st.sampled_from([0.1, 1.0, 7.0])), min_size=2, max_size=3
+        st.tuples(st.integers(1, 9), st.sampled_from(SIDES), st.sampled_from([0.1, 1.0, 7.0])),
+        min_size=2,
+        max_size=3,
     ),
     shift=st.sampled_from([0.0, 0.3]),
     coefficient=st.sampled_from([None, 2.5]),

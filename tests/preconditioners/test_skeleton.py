@@ -14,8 +14,12 @@ POCKETS[0, 0] = POCKETS[1, 1] = POCKETS[0, 2] = True  # walls in the single cell
 
 OPERATORS = {
     "box2d": PoissonOperator((8, 9)),
-    "mixed3d": PoissonOperator((6, 5, 7), bc=[("dirichlet", "neumann"), "periodic", "neumann"], spacing=(1, 0.5, 3)),
-    "obstacles3d": PoissonOperator((6, 7, 5), cells=CELLS, bc=["neumann", "periodic", ("dirichlet", "neumann")]),
+    "mixed3d": PoissonOperator(
+        (6, 5, 7), bc=[("dirichlet", "neumann"), "periodic", "neumann"], spacing=(1, 0.5, 3)
+    ),
+    "obstacles3d": PoissonOperator(
+        (6, 7, 5), cells=CELLS, bc=["neumann", "periodic", ("dirichlet", "neumann")]
+    ),
     "variable3d": PoissonOperator((6, 7, 5), cells=CELLS, coefficient=np.exp(RNG.standard_normal((6, 7, 5)))),
     "shifted2d": PoissonOperator((8, 9), bc="neumann", shift=0.2),
     "neumann2d": PoissonOperator((8, 9), bc="neumann"),
@@ -139,7 +143,7 @@ def test_non_square_matrix_is_refused(name):
 
 @pytest.mark.parametrize("name", MATRIX)
 def test_matrix_with_nan_is_refused(name):
-    with pytest.raises(ValueError, match="not finite|nan"):
+    with pytest.raises(ValueError, match=r"not finite|nan"):
         PRECONDITIONERS[name](np.array([[1.0, 0.0], [0.0, np.nan]]))
 
 

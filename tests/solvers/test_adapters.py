@@ -71,13 +71,15 @@ def test_minres_refuses_nothing_silently_about_its_preconditioner():
 @pytest.mark.parametrize("solver", [gmres, minres, bicgstab])
 def test_nonlinear_preconditioner_is_refused(solver):
     M = CallableOperator(np.tanh, 3)
-    with pytest.raises(TypeError, match="M does not declare itself linear; .* needs a linear preconditioner"):
+    with pytest.raises(
+        TypeError, match=r"M does not declare itself linear; .* needs a linear preconditioner"
+    ):
         solver(np.eye(3), np.ones(3), M=M)
 
 
 @pytest.mark.parametrize("restart", [0, -3, 2.5])
 def test_restart_is_checked(restart):
-    with pytest.raises(ValueError, match="restart is .*; expected an integer >= 1"):
+    with pytest.raises(ValueError, match=r"restart is .*; expected an integer >= 1"):
         gmres(np.eye(3), np.ones(3), restart=restart)
 
 

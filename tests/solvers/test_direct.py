@@ -51,7 +51,8 @@ def test_only_its_own_factors_are_taken(A, b):
 
 
 @pytest.mark.parametrize(
-    "setting", [{"cells": np.eye(9, 10, dtype=bool)}, {"coefficient": 1 + np.eye(9, 10)}, {"shift": np.eye(9, 10)}]
+    "setting",
+    [{"cells": np.eye(9, 10, dtype=bool)}, {"coefficient": 1 + np.eye(9, 10)}, {"shift": np.eye(9, 10)}],
 )
 def test_fast_poisson_refuses_what_transforms_do_not_diagonalise(setting, b):
     with pytest.raises(ValueError, match="use cg with M=FFT"):
@@ -60,7 +61,9 @@ def test_fast_poisson_refuses_what_transforms_do_not_diagonalise(setting, b):
 
 def test_divergent_stationary_iteration_ends_as_stagnated(A, b):
     M = Scaled(-1.0, LU(A))  # error propagation 2 I
-    result = richardson("test", A, b, M, x0=None, rtol=1e-6, atol=0.0, maxiter=None, callback=None, on_failure="ignore")
+    result = richardson(
+        "test", A, b, M, x0=None, rtol=1e-6, atol=0.0, maxiter=None, callback=None, on_failure="ignore"
+    )
     assert result.status is sciml.Status.STAGNATED
     assert result.iterations == 20
 

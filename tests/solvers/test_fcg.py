@@ -49,5 +49,5 @@ def test_complete_memory_ends_after_as_many_steps_as_distinct_eigenvalues():
 
 @pytest.mark.parametrize("memory", [0, -1, 1.5, None])
 def test_memory_is_checked(memory):
-    with pytest.raises(ValueError, match="memory is .*; expected an integer >= 1"):
+    with pytest.raises(ValueError, match=r"memory is .*; expected an integer >= 1"):
         fcg(np.eye(2), np.ones(2), memory=memory)

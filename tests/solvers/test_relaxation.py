@@ -52,7 +52,9 @@ def test_sweeps_of_a_nonsymmetric_matrix_read_its_rows():
 
 
 # Means over right-hand sides b ~ N(0, I) on the 10x10 Laplacian, rtol 1e-8, of an independent implementation.
-@pytest.mark.parametrize(("omega", "iterations", "margin"), [(1.0, 186, 3), (1.56, 37, 1), (1.8, 86, 1), (1.9, 177, 2)])
+@pytest.mark.parametrize(
+    ("omega", "iterations", "margin"), [(1.0, 186, 3), (1.56, 37, 1), (1.8, 86, 1), (1.9, 177, 2)]
+)
 def test_iterations_on_the_ten_by_ten_laplacian(omega, iterations, margin):
     A, rng = as_operator(laplacian(10)), np.random.default_rng(0)
     counts = [sor(A, rng.standard_normal(100), omega=omega, rtol=1e-8).iterations for _ in range(40)]
@@ -78,10 +80,19 @@ def test_asymptotic_rate_is_youngs(order):
     "setting",
     [
         {"shape": (7, 9)},
-        {"shape": (5, 6, 7), "spacing": (1.0, 0.5, 2.0), "bc": [("dirichlet", "neumann"), "neumann", "dirichlet"]},
+        {
+            "shape": (5, 6, 7),
+            "spacing": (1.0, 0.5, 2.0),
+            "bc": [("dirichlet", "neumann"), "neumann", "dirichlet"],
+        },
         {"shape": (4, 6, 8), "bc": "periodic", "shift": 0.2},
         {"shape": (6, 7, 8), "obstacles": True},
-        {"shape": (6, 7, 8), "obstacles": True, "variable": True, "bc": ["periodic", "dirichlet", "periodic"]},
+        {
+            "shape": (6, 7, 8),
+            "obstacles": True,
+            "variable": True,
+            "bc": ["periodic", "dirichlet", "periodic"],
+        },
         {"shape": (1, 9), "bc": "neumann", "shift": 0.1},
     ],
     ids=["2d", "3d-mixed", "3d-periodic", "3d-obstacles", "3d-variable", "1-cell-axis"],
@@ -102,7 +113,9 @@ def test_red_black_is_natural_order_on_the_permuted_matrix(setting, symmetric, d
     x = solver(A, b, x0=x0, order="red-black", **run).x
     order = np.concatenate([np.flatnonzero(c) for c in _colours(A)])
     permuted = A.astype("float64").tocsr()[order][:, order]
-    expected = solver(permuted, b.reshape(-1)[order].astype(float), x0=x0.reshape(-1)[order].astype(float), **run).x
+    expected = solver(
+        permuted, b.reshape(-1)[order].astype(float), x0=x0.reshape(-1)[order].astype(float), **run
+    ).x
     np.testing.assert_allclose(x.reshape(-1)[order], expected, atol=1e-12 if dtype == "float64" else 1e-5)
 
 
@@ -146,7 +159,7 @@ def test_odd_periodic_axes_converge_in_every_order(solver):
 @pytest.mark.parametrize("solver", [sor, ssor])
 @pytest.mark.parametrize("omega", [0.0, 2.0, -1.0, np.nan, "best"])
 def test_omega_out_of_range_is_refused(solver, omega):
-    with pytest.raises(ValueError, match="omega is .*; expected a number with 0 < omega < 2"):
+    with pytest.raises(ValueError, match=r"omega is .*; expected a number with 0 < omega < 2"):
         solver(np.eye(2), np.ones(2), omega=omega)
 
 
@@ -168,4 +181,7 @@ def test_long_runs_keep_a_complete_history():
     A = laplacian(30)
     result = sor(A, np.ones(900), omega=0.1, rtol=0, maxiter=9000)
     assert len(result.residual_history) == 9001
-    assert all(b < a for a, b in zip(result.residual_history[100:2000], result.residual_history[101:2001], strict=True))
+    assert all(
+        b < a
+        for a, b in zip(result.residual_history[100:2000], result.residual_history[101:2001], strict=True)
+    )

@@ -23,12 +23,14 @@ SOLVERS = {
     "gmres": (sciml.gmres, {"restart": 5}),
     "minres": (sciml.minres, {}),
     "bicgstab": (sciml.bicgstab, {}),
+    "multigrid": (sciml.multigrid, {"coarsest_size": 4}),
     "splu": (sciml.splu, {}),
     "fast_poisson": (sciml.fast_poisson, {}),
 }
 DIRECT = {"splu", "fast_poisson"}
 ITERATIVE = [name for name in SOLVERS if name not in DIRECT]
-MATRIX = [name for name in SOLVERS if name != "fast_poisson" and "red-black" not in name]
+GRID_ONLY = {"multigrid", "fast_poisson", "sor-red-black", "ssor-red-black"}
+MATRIX = [name for name in SOLVERS if name not in GRID_ONLY]
 COMPLEX = [name for name in MATRIX if name != "minres"]
 EVERY_NAMESPACE = ["cg", "fcg", "fcg-memory3", "sor-red-black", "ssor-red-black"]
 NUMPY_ONLY = [name for name in SOLVERS if name not in EVERY_NAMESPACE]
@@ -65,7 +67,9 @@ def assert_honest(result, A, b):
     if result.converged:
         assert residual <= result.tolerance * (1 + 1e-6) + 1e-15
     if np.isfinite(residual):
-        assert result.residual_norm == pytest.approx(residual, rel=1e-4, abs=1e-12 * float(np.linalg.norm(rhs)))
+        assert result.residual_norm == pytest.approx(
+            residual, rel=1e-4, abs=1e-12 * float(np.linalg.norm(rhs))
+        )
 
 
 def test_solution_matches_dense_reference(name, A, b):
@@ -299,7 +303,9 @@ def test_other_namespaces_take_the_same_iterations(name, backend, A, b):
 def test_numpy_only_solvers_say_what_to_use_instead(name, b):
     torch = pytest.importorskip("torch")
     A = PoissonOperator(SHAPE, shift=0.3, backend="torch")
-    with pytest.raises(TypeError, match=r"NumPy arrays only, but b is a torch array; use|PoissonOperator was made"):
+    with pytest.raises(
+        TypeError, match=r"NumPy arrays only, but b is a torch array; use|PoissonOperator was made"
+    ):
         run(name, A, torch.as_tensor(b))
 
 
