@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from ..backends.grid import Grid
 from ..backends.namespace import (
     Array,
     array_namespace,
@@ -19,6 +20,7 @@ from ..backends.namespace import (
     real_dtype,
 )
 from ..backends.namespace import device as device_of
+from ..backends.threads import parallel
 from .base import BaseOperator, check_properties
 from .components import SingularComponents, find_singular_components
 from .geometry_checks import (
@@ -248,12 +250,34 @@ class PoissonOperator(BaseOperator):
                 f"x is a {backend_name(x)} array but this PoissonOperator was made for {self.backend}; "
                 f"expected backend={backend_name(x)!r} when it is created"
             )
-        if is_numpy(x) and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8):
+        if self.compiled_for(x):
             return self._apply_compiled(x)
         return self._apply_sliced(x)
 
+    def compiled_for(self, x: Array) -> bool:
+        """Whether compiled kernels serve arrays like `x` (real NumPy arrays)."""
+        return is_numpy(x) and x.dtype.name in ("float32", "float64")
+
+    @cached_property
+    def kernel_grid(self) -> Grid:
+        """The operator as compiled kernels read it."""
+        return Grid.from_operator(self)
+
     def _apply_compiled(self, x: np.ndarray) -> np.ndarray:
-        return self._apply_sliced(x)
+        from ..backends.kernels.numba import stencil  # compiles on first use
+
+        grid = self.kernel_grid
+        # Kernels read zeros beyond the box and in cells without an unknown.
+        padded = np.zeros(grid.padded, x.dtype)
+        padded[: grid.cells] = x.reshape(-1)
+        blank = None if grid.unknowns == grid.cells else np.flatnonzero(grid.q == grid.none)
+        if blank is not None:
+            padded[blank] = 0
+        y = np.empty(grid.cells, x.dtype)
+        parallel(stencil.apply, grid.shape[0], padded, y, grid.stencil(x.dtype), grain=grid.grain)
+        if blank is not None:
+            y[blank] = x.reshape(-1)[blank] * x.dtype.type(self.diagonal_table[NOT_AN_UNKNOWN])
+        return y.reshape(x.shape)
 
     def _apply_sliced(self, x: Array) -> Array:
         """The stencil as shifted slices: runs in every namespace, and is what kernels are tested against."""
@@ -432,7 +456,7 @@ class PoissonOperator(BaseOperator):
 
         other = copy.copy(self)
         other.dtype = np.dtype(dtype)
-        other.__dict__.pop("_geometry_cache", None)
+        other.__dict__.pop("_geometry_cache", None)  # the kernel grid serves both precisions
         return other
 
     def _from_numpy(self, values: np.ndarray) -> Array:

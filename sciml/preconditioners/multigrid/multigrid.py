@@ -12,6 +12,7 @@ import numpy as np
 from ...backends.grid import Grid
 from ...backends.kernels.numba import csr, smoothers, transfer
 from ...backends.threads import parallel
+from ...operators.base import BaseOperator
 from .hierarchy import (
     GRAIN_ROWS,
     Coarsest,
@@ -41,7 +42,7 @@ class PerLevel:
         return self.values[min(level, len(self.values) - 1)]
 
 
-class Multigrid:
+class Multigrid(BaseOperator):
     """Symmetric positive definite multigrid cycle for a `PoissonOperator`, to be used as ``M`` in ``cg``.
 
     The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous media take
@@ -79,8 +80,6 @@ class Multigrid:
     Computing 56 (1996) 179-196.
     """
 
-    __array_ufunc__ = None
-
     def __init__(
         self,
         A: Any,
@@ -117,11 +116,8 @@ class Multigrid:
                 raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
             if not self._coarse_scaling(level) > 0:
                 raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
-        self.dtype = np.dtype(dtype)
-        self.in_shape = self.out_shape = tuple(getattr(A, "in_shape", A.grid3))
-        n = int(np.prod(A.grid3))
-        self.shape = (n, n)
-        self.properties = frozenset({"linear", "symmetric", "positive_definite"})
+        super().__init__(A.in_shape, A.in_shape, dtype, {"symmetric", "positive_definite"})
+        self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
         self._build(A)
         self.smoother = smoother if self.grid.two_colourable else "chebyshev"
         self._local = threading.local()
@@ -131,7 +127,7 @@ class Multigrid:
     # ------------------------------------------------------------------------------------------ set-up
 
     def _build(self, A: Any) -> None:
-        self.grid = Grid.from_operator(A)
+        self.grid: Grid = A.kernel_grid
         self._unit = self.grid.unit
         shift = float(getattr(A, "shift", 0.0)) / self._unit
         self.levels: list[SparseLevel] = []
@@ -339,26 +335,13 @@ class Multigrid:
         z, factor, dot = self.apply_scaled(flat)
         return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
 
-    def matvec(self, r: np.ndarray) -> np.ndarray:
-        """Apply the cycle; the result has the shape and dtype of `r`."""
-        r = np.asarray(r)
-        if r.size != self.grid.cells:
-            raise ValueError(f"r has shape {r.shape}; expected {self.grid.cells} entries or shape {self.in_shape}")
-        return self.apply_dot(r)[0].astype(r.dtype, copy=False)
-
-    rmatvec = matvec
-
-    def __matmul__(self, r: np.ndarray) -> np.ndarray:
-        return self.matvec(r)
-
-    def __call__(self, r: np.ndarray) -> np.ndarray:
-        return self.matvec(r)
-
-    @property
-    def T(self) -> Multigrid:
-        return self
-
-    H = T
+    def _apply(self, r: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
+        z = self.apply_dot(flat)[0]
+        if self.grid.unknowns < self.grid.cells:
+            blank = self.grid.q == self.grid.none
+            z[blank] = flat[blank] / self._outside
+        return z.reshape(r.shape).astype(r.dtype, copy=False)
 
     # ------------------------------------------------------------------------------------------ information
 
