@@ -33,7 +33,7 @@ GRID_ONLY = {"multigrid", "fast_poisson", "sor-red-black", "ssor-red-black"}
 MATRIX = [name for name in SOLVERS if name not in GRID_ONLY]
 COMPLEX = [name for name in MATRIX if name != "minres"]
 EVERY_NAMESPACE = ["cg", "fcg", "fcg-memory3", "sor-red-black", "ssor-red-black"]
-NUMPY_ONLY = [name for name in SOLVERS if name not in EVERY_NAMESPACE]
+NUMPY_ONLY = [name for name in SOLVERS if name not in (*EVERY_NAMESPACE, "multigrid")]
 
 
 @pytest.fixture(params=SOLVERS)
@@ -190,6 +190,15 @@ def test_fixed_number_of_iterations(name, A, b):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_fixed_number_beyond_precision_keeps_the_solution(name, b, dtype):
+    # A recurrence that goes on below rounding ends in underflow and can throw the iterate away.
+    A, rhs = PoissonOperator(SHAPE, shift=0.3, dtype=dtype), b.astype(dtype)
+    result = run(name, A, rhs, rtol=0, maxiter=1000)
+    assert result.status is Status.FIXED
+    assert result.residual_norm < 1e3 * np.finfo(dtype).eps * np.linalg.norm(b)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_tolerance_beyond_precision_is_not_claimed(name, b, dtype):
     A, rhs = PoissonOperator(SHAPE, shift=0.3, dtype=dtype), b.astype(dtype)
     result = run(name, A, rhs, rtol=1e-30, maxiter=3000, on_failure="ignore")
@@ -211,7 +220,7 @@ def test_columns_equal_single_solves(name, A, b):
     assert result.x.shape == (42, 3)
     assert [c.status for c in result.columns] == [Status.CONVERGED] * 3
     assert result.columns[1].iterations == 0
-    np.testing.assert_array_equal(result.x[:, 0], run(name, A, b.reshape(-1)).x)
+    np.testing.assert_allclose(result.x[:, 0], run(name, A, b.reshape(-1)).x, rtol=1e-10)
 
 
 def test_arguments_are_not_modified(name, A, b):
