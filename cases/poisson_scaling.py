@@ -247,13 +247,14 @@ def figure(rows: list[dict[str, Any]]) -> Any:
             marker = "s" if method in ("cg+amg-rs", "textbook V(2,2)") else "o"
             left.plot([], [], color=colour, marker=marker, markersize=4, label=method)
     for name in dict.fromkeys(name for name, _ in lines):
-        right.plot([], [], color="0.3", linestyle=styles.get(name, "-"), label=name)
+        left.plot([], [], color="0.3", linestyle=styles.get(name, "-"), label=name)
+    drawing.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     left.set_ylabel("set-up + solve, seconds")
     right.set_ylabel("iterations")
     for ax in (left, right):
         ax.set_xlabel("unknowns")
         ax.grid(True, color="0.9", linewidth=0.6)
-        ax.legend(frameon=False, fontsize=8)
+        ax.minorticks_off()
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
     return drawing

@@ -22,7 +22,7 @@ _RADIUS = {2: (0.03, 0.08), 3: (0.06, 0.15)}
 _ROOM = 24
 """Mean distance of thin walls in cells."""
 
-_PORE = 3
+_PORE = 5
 """Cells per control point of the random field whose zero level is the porous medium's wall."""
 
 
@@ -34,8 +34,8 @@ def obstacle_mask(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
     name : {"balls", "boxes", "channels", "walls", "porous"}
         ``balls``: random solid balls. ``boxes``: random solid boxes. ``channels``: plates that leave one
         long meandering channel. ``walls``: walls one cell thick across every axis, each piece of wall with a
-        gap two cells wide. ``porous``: curved walls one cell thick (the zero level of a smooth random
-        field) with passages of a few cells; about 80 % is fluid.
+        gap two cells wide. ``porous``: curved walls two cells thick (the zero level of a smooth random
+        field) with passages of a few cells; about three quarters are fluid.
     shape : tuple of int
     seed : int
 
@@ -130,7 +130,7 @@ def _pieces(walls: Sequence[int], n: int) -> list[tuple[int, int]]:
 
 
 def _porous(solid: np.ndarray, rng: np.random.Generator) -> None:
-    """Positive cells that touch a negative cell: a watertight wall one cell thick along the zero level."""
+    """Cells beside a change of sign: a watertight wall two cells thick along the zero level."""
     ndim, n = solid.ndim, solid.shape
     field = _RandomField(n, _PORE, rng)
     # In the plane the level set is a family of closed curves, so a second field cuts passages into it.
@@ -147,7 +147,7 @@ def _porous(solid: np.ndarray, rng: np.random.Generator) -> None:
             change = positive[tuple(ahead)] != positive[tuple(behind)]
             near[tuple(ahead)] |= change
             near[tuple(behind)] |= change
-        wall = (near & positive)[start - low : stop - low]
+        wall = near[start - low : stop - low]
         if passages is not None:
             wall &= passages(start, stop) < 0.2
         solid[start:stop] = wall
