@@ -26,6 +26,9 @@ _RHS_KEYS = ("b", "rhs")
 _COMPRESSION = 1032
 """The largest factor by which deflate can shrink data."""
 
+_REAL_KINDS = "buifc"
+"""Kinds of dtypes that may hold real numbers; complex storage of real numbers is one of them."""
+
 _BROKEN = (OSError, EOFError, KeyError, IndexError, TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
 """What the readers of NumPy and SciPy raise on damaged files."""
 
@@ -295,6 +298,8 @@ def _checked_matrix(matrix: Any, path: Path) -> scipy.sparse.csr_array:
         raise ValueError(f"{path}: the matrix has shape {shape}; expected a square matrix")
     if shape[0] == 0:
         raise ValueError(f"{path}: the matrix is empty; expected at least one unknown")
+    if matrix.dtype.kind not in _REAL_KINDS:
+        raise ValueError(f"{path}: the matrix has dtype {matrix.dtype}; expected real numbers")
     csr = scipy.sparse.csr_array(matrix)
     csr.data = _real(csr.data, path, "the matrix")
     csr.sum_duplicates()
@@ -313,7 +318,7 @@ def _checked_vector(values: Any, path: Path) -> np.ndarray:
 
 
 def _real(values: np.ndarray, path: Path, what: str) -> np.ndarray:
-    if values.dtype.kind not in "buifc":
+    if values.dtype.kind not in _REAL_KINDS:
         raise ValueError(f"{path}: {what} has dtype {values.dtype}; expected real numbers")
     if values.dtype.kind == "c":
         if np.any(values.imag):

@@ -25,6 +25,9 @@ _ROOM = 24
 _PORE = 5
 """Cells per control point of the random field whose zero level is the porous medium's wall."""
 
+_CELLS_AT_ONCE = 2**22
+"""Slab of planes the random field is evaluated on, so that memory stays that of the mask."""
+
 
 def obstacle_mask(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
     """Solid cells of the geometry `name`.
@@ -135,7 +138,7 @@ def _porous(solid: np.ndarray, rng: np.random.Generator) -> None:
     field = _RandomField(n, _PORE, rng)
     # In the plane the level set is a family of closed curves, so a second field cuts passages into it.
     passages = _RandomField(n, 2 * _PORE, rng) if ndim == 2 else None
-    planes = max(1, 2**22 // math.prod(n[1:]))
+    planes = max(1, _CELLS_AT_ONCE // math.prod(n[1:]))
     for start in range(0, n[0], planes):
         stop = min(start + planes, n[0])
         low, high = max(start - 1, 0), min(stop + 1, n[0])

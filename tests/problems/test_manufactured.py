@@ -26,7 +26,7 @@ def cases():
             yield pytest.param([SIDES[n] for n in names], homogeneous, id="/".join(names) + f"-{kind}")
 
 
-@pytest.mark.parametrize(("bc", "homogeneous"), cases())
+@pytest.mark.parametrize(("bc", "homogeneous"), list(cases()))
 @pytest.mark.parametrize("variable", [False, True], ids=["constant", "variable"])
 def test_source_is_the_operator_applied_to_the_solution(bc, homogeneous, variable):
     u = Manufactured(bc, LENGTHS, homogeneous=homogeneous, variable=variable, shift=2.5)
@@ -44,7 +44,7 @@ def test_source_is_the_operator_applied_to_the_solution(bc, homogeneous, variabl
     assert np.allclose(u.source(*x), -divergence + 2.5 * u.exact(*x), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("names", itertools.product(SIDES, repeat=2), ids="/".join)
+@pytest.mark.parametrize("names", list(itertools.product(SIDES, repeat=2)), ids="/".join)
 def test_homogeneous_solutions_meet_their_sides(names):
     u = Manufactured([SIDES[n] for n in names], LENGTHS)
     inside = [np.linspace(0.1, 0.9, 5) * length for length in LENGTHS]
