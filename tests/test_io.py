@@ -67,7 +67,9 @@ def test_rhs_of_a_mat_file(tmp_path, matrix):
 
 
 def test_suitesparse_struct(tmp_path, matrix):
-    scipy.io.savemat(tmp_path / "p.mat", {"Problem": {"A": sp.csc_matrix(matrix), "b": np.full((30, 1), 2.0)}})
+    scipy.io.savemat(
+        tmp_path / "p.mat", {"Problem": {"A": sp.csc_matrix(matrix), "b": np.full((30, 1), 2.0)}}
+    )
     problem = load_system(tmp_path / "p.mat")
     assert abs(problem.A - matrix).max() == 0
     assert np.array_equal(problem.b, np.full(30, 2.0))
@@ -169,16 +171,24 @@ REFUSED = {
     "binary.mtx": (bytes(range(256)), "not a Matrix Market file"),
     "header-only.mtx": (MTX.encode(), "truncated, damaged"),
     "short.mtx": ((MTX + "3 3 3\n1 1 1.0\n2 2 1.0\n").encode(), "truncated, damaged"),
-    "huge-count.mtx": ((MTX + "1000000000 1000000000 4000000000\n1 1 1.0\n").encode(), "more than the file can hold"),
-    "huge-rows.mtx": ((MTX + "1000000000 1000000000 1\n1 1 1.0\n").encode(), "a row is empty, so it is singular"),
+    "huge-count.mtx": (
+        (MTX + "1000000000 1000000000 4000000000\n1 1 1.0\n").encode(),
+        "more than the file can hold",
+    ),
+    "huge-rows.mtx": (
+        (MTX + "1000000000 1000000000 1\n1 1 1.0\n").encode(),
+        "a row is empty, so it is singular",
+    ),
     "huge-wide.mtx": ((MTX + "1000000000 3 1\n1 1 1.0\n").encode(), "expected a square system"),
     "huge-array.mtx": (
-        b"%%MatrixMarket matrix array real general\n100000 100000\n1.0\n", "more than the file can hold",
+        b"%%MatrixMarket matrix array real general\n100000 100000\n1.0\n",
+        "more than the file can hold",
     ),
     "words.mtx": ((MTX + "2 2 2\n1 1 one\n2 2 two\n").encode(), "truncated, damaged"),
     "outside.mtx": ((MTX + "2 2 2\n1 1 1.0\n3 3 1.0\n").encode(), "truncated, damaged"),
     "complex.mtx": (
-        b"%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 1.0 2.0\n", "the matrix is complex",
+        b"%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 1.0 2.0\n",
+        "the matrix is complex",
     ),
     "nan.mtx": ((MTX + "1 1 1\n1 1 nan\n").encode(), "not finite"),
     "wide.mtx": ((MTX + "2 3 3\n1 1 1.0\n2 2 1.0\n2 3 1.0\n").encode(), r"shape \(2, 3\); expected a square"),

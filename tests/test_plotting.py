@@ -73,7 +73,9 @@ def test_field_shows_three_slices_with_obstacles_left_out(solved):
     drawn = panels[0].images[0].get_array()
     middle = problem.grid.shape[2] // 2
     assert np.array_equal(np.ma.getmaskarray(drawn), problem.mask[:, :, middle].T)
-    assert np.allclose(drawn.compressed(), np.ma.masked_array(result.x, problem.mask)[:, :, middle].T.compressed())
+    assert np.allclose(
+        drawn.compressed(), np.ma.masked_array(result.x, problem.mask)[:, :, middle].T.compressed()
+    )
 
 
 def test_field_of_flat_vectors_and_of_flat_problems(flat):

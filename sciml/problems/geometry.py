@@ -59,7 +59,9 @@ def obstacle_mask(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
     np.float64(0.2)
     """
     if name not in GEOMETRIES:
-        raise ValueError(f"obstacles is {name!r}; expected None, a mask array or one of {', '.join(GEOMETRIES)}")
+        raise ValueError(
+            f"obstacles is {name!r}; expected None, a mask array or one of {', '.join(GEOMETRIES)}"
+        )
     solid = np.zeros(tuple(shape), dtype=bool)
     GEOMETRIES[name](solid, np.random.default_rng([seed, 0x6E0]))
     return solid
@@ -182,7 +184,9 @@ def _spline_weights(n: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
     position = (np.arange(n) + 0.5) / cells
     first = np.floor(position).astype(int)
     t = position - first
-    taps = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    taps = (
+        np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    )
     return first, taps.astype(np.float32)
 
 

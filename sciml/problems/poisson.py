@@ -43,8 +43,8 @@ def poisson(
         last axis, where the value is zero. Default: Dirichlet on all sides of an empty box, ``"open-top"``
         with obstacles. Obstacles themselves let no flux through.
     obstacles : None, str or array of bool
-        ``"balls"``, ``"boxes"``, ``"channels"``, ``"walls"``, ``"porous"`` (see `obstacle_mask`), or a mask of the
-        grid, True in solid cells. In the named geometries fluid that no Dirichlet side reaches is filled, so
+        ``"balls"``, ``"boxes"``, ``"channels"``, ``"walls"``, ``"porous"`` (see `obstacle_mask`), or a mask of
+        the grid, True in solid cells. In the named geometries fluid that no Dirichlet side reaches is filled, so
         that the system is regular (without any Dirichlet side, all but the largest region is filled); a
         given mask is used as it is.
     rhs : {"random", "smooth", "manufactured"}
@@ -138,8 +138,8 @@ def anisotropic(
 ) -> Problem:
     """A grid-aligned anisotropic problem ``−u_xx (− u_yy) − ε u_zz = f``, weak along the last axis.
 
-    Stretching the last coordinate by ``1/√ε`` makes it the plain Laplacian on stretched cells, which is how the
-    operator is built; `Problem.grid` holds the stretched spacing.
+    Stretching the last coordinate by ``1/√ε`` makes it the plain Laplacian on stretched cells, which is
+    how the operator is built; `Problem.grid` holds the stretched spacing.
 
     Parameters
     ----------

@@ -105,7 +105,13 @@ def test_claims_fail_one_by_one(case, worse, name):
 
 def test_failed_rows_make_no_claims_but_break_the_first(case):
     rows = study()
-    rows[0] = {"grid": GRIDS[0], "obstacles": "none", "method": "cg+multigrid", "status": "failed", "reason": "x"}
+    rows[0] = {
+        "grid": GRIDS[0],
+        "obstacles": "none",
+        "method": "cg+multigrid",
+        "status": "failed",
+        "reason": "x",
+    }
     assert not claims_of(case, rows)["rows of cg+multigrid above the tolerance"]
 
 

@@ -31,7 +31,9 @@ def one_line(result):
 
 # -- solve ------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    "shape", [("--shape", 12, 12, 12), ("--shape", 12, "--shape", 12), ("--shape=12", 12)], ids=["3d", "twice", "equals"]
+    "shape",
+    [("--shape", 12, 12, 12), ("--shape", 12, "--shape", 12), ("--shape=12", 12)],
+    ids=["3d", "twice", "equals"],
 )
 def test_solve_converges(shape):
     result = sciml("solve", "poisson", *shape, "--obstacles", "balls", "--method", "cg")

@@ -26,7 +26,9 @@ def test_unknown_relation():
 
 
 def test_record_has_the_agreed_form(tmp_path):
-    content = record("case", "small", 3, {"t": [{"a": np.float64(1.5), "b": np.int64(2), "c": float("inf")}]}, [])
+    content = record(
+        "case", "small", 3, {"t": [{"a": np.float64(1.5), "b": np.int64(2), "c": float("inf")}]}, []
+    )
     write_json(tmp_path / "r.json", content)
     read = json.loads((tmp_path / "r.json").read_text())
     assert set(read) == {"case", "size", "seed", "environment", "tables", "claims"}

@@ -97,7 +97,7 @@ def test_channels_leave_one_long_path():
 
 
 def test_unknown_geometry_is_named():
-    with pytest.raises(ValueError, match="obstacles is 'cubes'; expected .*balls, boxes"):
+    with pytest.raises(ValueError, match=r"obstacles is 'cubes'; expected .*balls, boxes"):
         obstacle_mask("cubes", (8, 8), 0)
 
 

@@ -56,7 +56,9 @@ def test_homogeneous_solutions_meet_their_sides(names):
         elif kind == "neumann":
             assert np.allclose(u.flux(*points), 0.0, atol=1e-13)
         else:
-            opposite = [p if a != axis else np.array([(1 - side) * LENGTHS[axis]]) for a, p in enumerate(points)]
+            opposite = [
+                p if a != axis else np.array([(1 - side) * LENGTHS[axis]]) for a, p in enumerate(points)
+            ]
             assert np.allclose(u.exact(*points), u.exact(*opposite))
 
 
