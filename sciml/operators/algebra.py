@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -15,12 +15,14 @@ from .base import BaseOperator
 __all__ = [
     "Adjoint",
     "Block",
+    "Flat",
     "Identity",
     "Product",
     "Scaled",
     "Sum",
     "Transpose",
     "add",
+    "flat",
     "product",
     "scaled",
 ]
@@ -51,7 +53,7 @@ class Identity(BaseOperator):
         return x
 
     def diagonal(self) -> Array:
-        return np.ones(self.shape[0], dtype=self.dtype)
+        raise NotImplementedError("an Identity belongs to no array library, so its diagonal is in none")
 
     def astype(self, dtype: Any) -> Identity:
         return Identity(self.in_shape, dtype)
@@ -92,30 +94,27 @@ class Sum(BaseOperator):
     def __init__(self, A: Any, B: Any):
         if A.shape != B.shape:
             raise ValueError(f"cannot add operators of shapes {A.shape} and {B.shape}; expected equal shapes")
-        # A grid-shaped operator plus a flat one (an identity, a matrix) acts on flat vectors.
-        same = A.in_shape == B.in_shape and A.out_shape == B.out_shape
-        self._flat = not same
+        if A.in_shape != B.in_shape or A.out_shape != B.out_shape:
+            A, B = flat(A), flat(B)  # a grid-shaped operator plus a matrix acts on flat vectors
         self.A, self.B = A, B
         properties = set(A.properties & B.properties)
         both = A.properties | B.properties
         semidefinite = "positive_semidefinite" in properties
         if semidefinite and "positive_definite" in both:
             properties.add("positive_definite")
-        natural_in = A.in_shape if same else (A.shape[1],)
-        natural_out = A.out_shape if same else (A.shape[0],)
-        super().__init__(natural_in, natural_out, np.result_type(A.dtype, B.dtype), properties)
+        super().__init__(A.in_shape, A.out_shape, np.result_type(A.dtype, B.dtype), properties)
 
     def _apply(self, x: Array) -> Array:
-        if self._flat:
-            return self.A.matvec(x) + self.B.matvec(x)
         return self.A._apply(x) + self.B._apply(x)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        if self._flat:
-            return self.A.rmatvec(y) + self.B.rmatvec(y)
         return self.A._apply_adjoint(y) + self.B._apply_adjoint(y)
 
     def diagonal(self) -> Array:
+        # An identity belongs to no array library, so its multiple enters as a number.
+        for this, other in ((self.A, self.B), (self.B, self.A)):
+            if (factor := _factor_of_identity(this)) is not None:
+                return other.diagonal() + factor
         return self.A.diagonal() + self.B.diagonal()
 
     def astype(self, dtype: Any) -> Sum:
@@ -174,7 +173,7 @@ class Adjoint(BaseOperator):
         return self.A
 
     def diagonal(self) -> Array:
-        return self.A.diagonal().conj()
+        return _conj(self.A.diagonal())
 
     def astype(self, dtype: Any) -> Adjoint:
         return Adjoint(self.A.astype(dtype))
@@ -197,6 +196,34 @@ class Transpose(BaseOperator):
     def T(self) -> Any:
         return self.A
 
+    def diagonal(self) -> Array:
+        return self.A.diagonal()
+
+    def astype(self, dtype: Any) -> Transpose:
+        return Transpose(self.A.astype(dtype))
+
+
+class Flat(BaseOperator):
+    """`A` on flat vectors, for combinations of operators whose natural shapes differ."""
+
+    def __init__(self, A: Any):
+        self.A = A
+        super().__init__((A.shape[1],), (A.shape[0],), A.dtype, A.properties)
+
+    def _apply(self, x: Array) -> Array:
+        xp = array_namespace(x)
+        return xp.reshape(self.A._apply(xp.reshape(x, self.A.in_shape)), self.out_shape)
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        return xp.reshape(self.A._apply_adjoint(xp.reshape(y, self.A.out_shape)), self.in_shape)
+
+    def diagonal(self) -> Array:
+        return self.A.diagonal()
+
+    def astype(self, dtype: Any) -> Flat:
+        return Flat(self.A.astype(dtype))
+
 
 class Block(BaseOperator):
     """A matrix of operators, ``None`` standing for zero, acting on stacked flat vectors.
@@ -217,11 +244,11 @@ class Block(BaseOperator):
     array([4., 5., 3.])
     """
 
-    def __init__(self, rows: Sequence[Sequence[Any]], properties: Sequence[str] | set[str] = ("linear",)):
+    def __init__(self, rows: Sequence[Sequence[Any]], properties: Iterable[str] = ("linear",)):
         widths = {len(row) for row in rows}
         if len(widths) != 1:
             raise ValueError(f"rows have lengths {sorted(len(r) for r in rows)}; expected equal lengths")
-        self.rows = [[None if A is None else _operator(A) for A in row] for row in rows]
+        self.rows = [[None if A is None else flat(_operator(A)) for A in row] for row in rows]
         heights = [
             _one_size([A.shape[0] for A in row if A is not None], f"row {i}")
             for i, row in enumerate(self.rows)
@@ -241,7 +268,7 @@ class Block(BaseOperator):
         parts = [x[i:j] for i, j in zip(self._column_edges, self._column_edges[1:], strict=False)]
         out = []
         for row in self.rows:
-            terms = [A.matvec(part) for A, part in zip(row, parts, strict=True) if A is not None]
+            terms = [A._apply(part) for A, part in zip(row, parts, strict=True) if A is not None]
             out.append(sum(terms[1:], start=terms[0]))
         return xp.concat(out)
 
@@ -250,9 +277,18 @@ class Block(BaseOperator):
         parts = [y[i:j] for i, j in zip(self._row_edges, self._row_edges[1:], strict=False)]
         out = []
         for column in zip(*self.rows, strict=True):
-            terms = [A.rmatvec(part) for A, part in zip(column, parts, strict=True) if A is not None]
+            terms = [A._apply_adjoint(part) for A, part in zip(column, parts, strict=True) if A is not None]
             out.append(sum(terms[1:], start=terms[0]))
         return xp.concat(out)
+
+    def astype(self, dtype: Any) -> Block:
+        rows = [[None if A is None else A.astype(dtype) for A in row] for row in self.rows]
+        return Block(rows, self.properties)
+
+
+def flat(A: Any) -> Any:
+    """`A` itself if it acts on flat vectors, `Flat` of it otherwise."""
+    return A if len(A.in_shape) == len(A.out_shape) == 1 else Flat(A)
 
 
 def add(A: Any, B: Any) -> Any:
@@ -287,6 +323,12 @@ def product(A: Any, B: Any) -> Any:
 def _conj(x: Array) -> Array:
     xp = array_namespace(x)
     return xp.conj(x) if xp.isdtype(x.dtype, "complex floating") else x
+
+
+def _factor_of_identity(A: Any) -> complex | None:
+    if isinstance(A, Scaled) and isinstance(A.A, Identity):
+        return A.factor
+    return 1.0 if isinstance(A, Identity) else None
 
 
 def _one_size(sizes: list[int], where: str) -> int:

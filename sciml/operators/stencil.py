@@ -9,8 +9,18 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..backends.namespace import Array, array_namespace, backend_name, is_numpy
+from ..backends.grid import Grid
+from ..backends.namespace import (
+    Array,
+    array_namespace,
+    backend_name,
+    from_numpy,
+    is_numpy,
+    namespace_named,
+    real_dtype,
+)
 from ..backends.namespace import device as device_of
+from ..backends.threads import parallel
 from .base import BaseOperator, check_properties
 from .components import SingularComponents, find_singular_components
 from .geometry_checks import (
@@ -115,6 +125,8 @@ class PoissonOperator(BaseOperator):
         self.cells = check_cells(cells, shape)
         self.shift = check_shift(shift, shape)
         self._face_coefficients = check_coefficient(coefficient, shape)
+        if backend != "numpy":
+            namespace_named(backend)  # an unknown or missing library is an error now, not later
         self.backend, self._device = backend, device
 
         # 2D grids are stored as one-plane 3D grids, so that one set of kernels serves both.
@@ -238,12 +250,34 @@ class PoissonOperator(BaseOperator):
                 f"x is a {backend_name(x)} array but this PoissonOperator was made for {self.backend}; "
                 f"expected backend={backend_name(x)!r} when it is created"
             )
-        if is_numpy(x) and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8):
+        if self.compiled_for(x):
             return self._apply_compiled(x)
         return self._apply_sliced(x)
 
+    def compiled_for(self, x: Array) -> bool:
+        """Whether compiled kernels serve arrays like `x` (real NumPy arrays)."""
+        return is_numpy(x) and x.dtype.name in ("float32", "float64")
+
+    @cached_property
+    def kernel_grid(self) -> Grid:
+        """The operator as compiled kernels read it."""
+        return Grid.from_operator(self)
+
     def _apply_compiled(self, x: np.ndarray) -> np.ndarray:
-        return self._apply_sliced(x)
+        from ..backends.kernels.numba import stencil  # compiles on first use
+
+        grid = self.kernel_grid
+        # Kernels read zeros beyond the box and in cells without an unknown.
+        padded = np.zeros(grid.padded, x.dtype)
+        padded[: grid.cells] = x.reshape(-1)
+        blank = None if grid.unknowns == grid.cells else np.flatnonzero(grid.q == grid.none)
+        if blank is not None:
+            padded[blank] = 0
+        y = np.empty(grid.cells, x.dtype)
+        parallel(stencil.apply, grid.shape[0], padded, y, grid.stencil(x.dtype), grain=grid.grain)
+        if blank is not None:
+            y[blank] = x.reshape(-1)[blank] * x.dtype.type(self.diagonal_table[NOT_AN_UNKNOWN])
+        return y.reshape(x.shape)
 
     def _apply_sliced(self, x: Array) -> Array:
         """The stencil as shifted slices: runs in every namespace, and is what kernels are tested against."""
@@ -277,24 +311,19 @@ class PoissonOperator(BaseOperator):
 
     def _arrays_like(self, x: Array) -> tuple[Array, Array, tuple[Array, ...] | None]:
         """Geometry in the namespace, precision and device of `x`, made once per precision."""
-        xp = array_namespace(x)
         key = (str(x.dtype), str(device_of(x)))
         cache = self.__dict__.setdefault("_geometry_cache", {})
         if key not in cache:
             self._check_device(x)
             place = device_of(x)
-            real = xp.real(x).dtype if xp.isdtype(x.dtype, "complex floating") else x.dtype
 
-            def put(values: np.ndarray) -> Array:
-                return xp.asarray(
-                    values.tolist() if self.backend == "array-api-strict" else values,
-                    dtype=real,
-                    device=place,
-                )
+            def put(values: np.ndarray, dtype: str) -> Array:
+                return from_numpy(values, self.backend, dtype=dtype, device=place)
 
-            unknown = xp.astype(put((self.code != NOT_AN_UNKNOWN).astype(float)), xp.bool)
-            faces = None if self.faces is None else tuple(put(f) for f in self.faces)
-            cache[key] = (unknown, put(self._diagonal_grid()), faces)
+            real = real_dtype(x)
+            faces = None if self.faces is None else tuple(put(f, real) for f in self.faces)
+            unknown = put(self.code != NOT_AN_UNKNOWN, "bool")
+            cache[key] = (unknown, put(self._diagonal_grid(), real), faces)
         return cache[key]
 
     def _check_device(self, x: Array) -> None:
@@ -427,16 +456,13 @@ class PoissonOperator(BaseOperator):
 
         other = copy.copy(self)
         other.dtype = np.dtype(dtype)
-        other.__dict__.pop("_geometry_cache", None)
+        other.__dict__.pop("_geometry_cache", None)  # the kernel grid serves both precisions
         return other
 
     def _from_numpy(self, values: np.ndarray) -> Array:
         if self.backend == "numpy":
             return values
-        xp = namespace_named(self.backend)
-        return xp.asarray(
-            values.tolist() if self.backend == "array-api-strict" else values, device=self._device
-        )
+        return from_numpy(values, self.backend, device=self._device)
 
     def __repr__(self) -> str:
         sides = sorted({side for pair in self.bc for side in pair})
@@ -447,24 +473,6 @@ class PoissonOperator(BaseOperator):
         if self.singular:
             parts.append(f"{self.singular.count} singular component(s)")
         return f"<PoissonOperator {', '.join(parts)}, {self.dtype.name}>"
-
-
-def namespace_named(backend: str) -> Any:
-    """The array-API namespace called `backend`."""
-    import importlib
-
-    modules = {
-        "numpy": "array_api_compat.numpy",
-        "torch": "array_api_compat.torch",
-        "cupy": "array_api_compat.cupy",
-        "array-api-strict": "array_api_strict",
-    }
-    if backend not in modules:
-        raise ValueError(f"backend is {backend!r}; expected one of {', '.join(modules)}")
-    try:
-        return importlib.import_module(modules[backend])
-    except ImportError as error:
-        raise ImportError(f"backend {backend!r} is not installed: {error}") from None
 
 
 def _both(axis: int, ndim: int = 3) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
