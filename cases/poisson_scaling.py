@@ -28,9 +28,9 @@ from typing import Any
 
 import numpy as np
 from _common import Case, parser, progress
-from sciml.backends.threads import num_threads, parallel
 
 from sciml.backends.namespace import norm2
+from sciml.backends.threads import num_threads, parallel
 from sciml.cli.memory import peak_rss
 from sciml.problems import Problem, poisson
 from sciml.problems.problem import size_name

@@ -11,7 +11,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +120,7 @@ def load_vector(path: str | Path) -> np.ndarray:
     raise ValueError(f"{path}: holds no vector (found {_listing(found)}); expected one named b or rhs")
 
 
-def _read(path: Path, readers: dict[str, Callable[[Path], dict[str, Any]]]) -> dict[str, Any]:
+def _read(path: Path, readers: Mapping[str, Callable[[Path], dict[str, Any]]]) -> dict[str, Any]:
     """Named arrays and matrices of a file; a file without names calls its only content ``""``."""
     suffix = "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
     if suffix not in readers:

@@ -6,9 +6,8 @@ from sciml.backends.capabilities import BACKENDS, CAPABILITIES, require, support
 
 
 def test_table_names_what_the_registries_hold():
-    from sciml.solvers.registry import SOLVERS
-
     from sciml.preconditioners import PRECONDITIONERS
+    from sciml.solvers.registry import SOLVERS
 
     assert set(supported("solver", "numpy")) == set(SOLVERS)
     assert set(supported("preconditioner", "numpy")) == set(PRECONDITIONERS)
@@ -31,11 +30,10 @@ def test_require_says_what_works_instead():
 
 
 def _solve(kind, name, backend):
-    from sciml.solvers.registry import SOLVERS
-
     import sciml
     from sciml.preconditioners import PRECONDITIONERS
     from sciml.problems import poisson
+    from sciml.solvers.registry import SOLVERS
 
     problem = poisson((12, 12), backend=backend)
     if kind == "solver":
