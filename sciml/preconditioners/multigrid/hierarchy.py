@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.grid import Grid, two_colourable
+from ...backends.grid import GRAIN_CELLS, Grid, two_colourable
 from ...backends.kernels.numba import coarsen, csr
 from ...backends.threads import parallel
 
-__all__ = ["Coarsest", "SparseLevel", "Transfer", "block_factors"]
+__all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
 
 STRONG = 0.05
 """Connections of a coarse level weaker than this fraction of the smaller diagonal do not join unknowns of a block."""
@@ -35,6 +35,82 @@ def block_factors(shape, weights) -> tuple[int, int, int]:
     able = [n > 1 and w > 0 for n, w in zip(shape, weights, strict=True)]
     largest = max((w for w, a in zip(weights, able, strict=True) if a), default=0.0)
     return tuple(2 if a and 4.0 * w > 1.0001 * largest else 1 for w, a in zip(weights, able, strict=True))  # type: ignore[return-value]
+
+
+@dataclass
+class BlockLevel:
+    """The first coarse level as a stencil on the grid of blocks, and the couplings of extra unknowns beside it.
+
+    Unknowns are numbered: one per block (empty ones too), a row of zeros, extra unknowns. `extras` is the tuple
+    ``(fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight, ex_start, ex_colour, ex_ptr, ex_col,
+    ex_weight, ex_diag, first)``: "fix" lists, per plane, the regular unknowns that have extra neighbours and these couplings;
+    "ex" lists the extra unknowns of a plane with all their couplings. ``first`` is the number of the first extra.
+    """
+
+    block_shape: tuple[int, int, int]
+    periodic: tuple[int, ...]
+    faces: tuple[np.ndarray, np.ndarray, np.ndarray]
+    q: np.ndarray
+    extras: tuple[Any, ...]
+    extra_block: np.ndarray
+    mass: np.ndarray | None
+
+    @property
+    def n(self) -> int:
+        return self.extras[-1] + self.extra_block.size
+
+    @property
+    def unknowns(self) -> int:
+        return int(np.count_nonzero(self.q > 0)) + self.extra_block.size
+
+    @property
+    def nnz(self) -> int:
+        faces = sum(int(np.count_nonzero(f)) for f in self.faces)
+        return self.unknowns + 2 * faces + self.extras[9].size + self.extras[4].size
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (*self.faces, self.q, *self.extras[:-1], self.extra_block)
+        return sum(a.nbytes for a in arrays)
+
+    @property
+    def colours(self) -> int:
+        return 2
+
+    @property
+    def grain(self) -> int:
+        """Smallest number of block planes worth a thread of its own."""
+        return max(2, GRAIN_CELLS // max(1, self.block_shape[1] * self.block_shape[2]))
+
+    @property
+    def two_colourable(self) -> bool:
+        return two_colourable(self.block_shape, self.periodic)
+
+    def stencil(self) -> tuple[Any, ...]:
+        """The stencil tuple of `sciml.backends.kernels.numba.stencil`."""
+        t = np.float32
+        return (self.block_shape, self.periodic, self.q, t(0), t(1), t(-1), (t(1), t(1), t(1)), self.faces)
+
+    def sparse(self) -> SparseLevel:
+        """The same level in CSR."""
+        m0, m1, m2 = self.block_shape
+        grain = max(1, GRAIN_ROWS // max(1, m1 * m2))
+        indptr = np.zeros(self.n + 1, np.int64)
+        indices, data = np.empty(0, np.int32), np.empty(0, np.float32)
+        for fill in (False, True):
+            args = (fill, self.block_shape, self.periodic, *self.faces, self.q, self.extras, indptr, indices, data)
+            parallel(coarsen.level_rows, m0, *args, grain=grain)
+            if not fill:
+                np.cumsum(indptr, out=indptr)
+                indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+        first = self.extras[-1]
+        diag = np.zeros(self.n, np.float32)
+        np.maximum(self.q, 0, out=diag[: self.q.size])
+        diag[first:] = self.extras[11]
+        block_of = np.zeros(self.n, np.int64)
+        block_of[: self.q.size] = np.arange(self.q.size)
+        block_of[first:] = self.extra_block
+        return SparseLevel(indptr, indices, data, diag, block_of, self.block_shape, self.mass)
 
 
 @dataclass
@@ -67,6 +143,15 @@ class SparseLevel:
     @property
     def nnz(self) -> int:
         return int(self.indptr[-1])
+
+    @property
+    def colours(self) -> int:
+        return self.colour_start.size - 1
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.indptr, self.indices, self.data, self.diag, self.inverse_diagonal, self.block_of, self.order)
+        return sum(a.nbytes for a in arrays)
 
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
@@ -101,77 +186,80 @@ class Coarsest:
 
 
 def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: float, shift: float):
-    """Blocks of the grid and the sparse level of their components."""
+    """Blocks of the grid and the level of their components."""
     # Face weights are shared with the cycle in float32; constant weights are exact in float64.
     stencil = grid.stencil(np.float64 if grid.faces is None else np.float32, grid.unit)
     faces = stencil[7]
-    shape = grid.shape
-    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    coarse_shape = tuple(-(-n // f) for n, f in zip(grid.shape, factors, strict=True))
     m0, m1, m2 = coarse_shape
-    first = m0 * m1 * m2
+    slots = m0 * m1 * m2
+    first = slots + m2  # extra unknowns follow the row of zeros that grid kernels need
     grain = max(1, GRAIN_ROWS // max(1, m1 * m2))
-    bits = np.zeros(first, np.uint8)
+    bits = np.zeros(slots, np.uint8)
     split_count, extra_count = np.zeros(m0 * m1, np.int64), np.zeros(m0 * m1, np.int64)
     parallel(coarsen.scan_blocks, m0, stencil, factors, coarse_shape, split, bits, split_count, extra_count, grain=grain)
     split_start = np.concatenate([[0], np.cumsum(split_count)])
     extra_start = np.concatenate([[0], np.cumsum(extra_count)])
     splits, extras = int(split_start[-1]), int(extra_start[-1])
-    blocks = (
-        tuple(factors),
-        coarse_shape,
-        split_start,
-        np.zeros(splits, np.int64),
-        np.zeros(splits, np.int64),
-        np.zeros(splits, np.int64),
-    )
+    lists = tuple(np.zeros(splits, np.int64) for _ in range(3))
+    blocks = (tuple(factors), coarse_shape, split_start, *lists)
     extra_block = np.zeros(extras, np.int64)
-    irregular = np.zeros(first, np.uint8)
-    if splits:
-        parallel(coarsen.fill_blocks, m0, shape, faces, blocks, extra_start, bits, extra_block, grain=grain)
-        coarsen.mark_irregular(blocks, grid.periodic, irregular)
-
-    scale = tuple(coarse_scaling if f == 2 else 1.0 for f in factors) + (coarse_scaling,)
     popcount = np.array([bin(v).count("1") for v in range(256)], np.int64)
-    g = tuple(np.empty(first, np.float32) for _ in range(3))
-    qc = np.empty(first, np.float32)
+    if splits:
+        parallel(coarsen.fill_blocks, m0, grid.shape, faces, blocks, extra_start, first, bits, extra_block, grain=grain)
+
+    scale = (*(coarse_scaling if f == 2 else 1.0 for f in factors), coarse_scaling)
+    g = tuple(np.empty(slots, np.float32) for _ in range(3))
+    qc = np.empty(slots, np.float32)
     args = (bits, stencil, factors, coarse_shape, scale, shift, popcount, *g, qc)
     parallel(coarsen.coarse_stencil, m0, *args, grain=grain)
     parallel(coarsen.coarse_diagonal, m0, *args, grain=grain)
 
-    n = first + extras
-    indptr = np.zeros(n + 1, np.int64)
-    indices, data, diag = np.empty(0, np.int32), np.empty(0, np.float32), np.zeros(n, np.float32)
+    ptr = np.zeros(extras + 1, np.int64)
+    columns, weights, lifts = np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+    diag = np.empty(extras, np.float32)
     for fill in (False, True):
-        parallel(
-            coarsen.regular_rows, m0, fill, irregular, coarse_shape, grid.periodic, *g, qc,
-            indptr, indices, data, diag, grain=grain,
-        )  # fmt: skip
+        args = (fill, stencil, blocks, scale, shift, first, ptr, columns, weights, lifts, diag)
         if splits:
-            parallel(
-                coarsen.irregular_rows, m0, fill, bits, irregular, stencil, blocks, scale, shift,
-                indptr, indices, data, diag, grain=grain,
-            )  # fmt: skip
+            parallel(coarsen.extra_rows, m0, *args, grain=grain)
         if not fill:
-            np.cumsum(indptr, out=indptr)
-            indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    block_of = np.concatenate([np.arange(first, dtype=np.int64), extra_block])
-    mass = None
-    if shift > 0:
-        mass = shift * _cells_per_unknown(bits, blocks, n, popcount)
-    level = SparseLevel(indptr, indices, data, diag, block_of, coarse_shape, mass)
-    return blocks, level
+            np.cumsum(ptr, out=ptr)
+            columns = np.empty(ptr[-1], np.int64)
+            weights, lifts = np.empty(ptr[-1], np.float32), np.empty(ptr[-1], np.float32)
+
+    # The regular unknowns that extra ones couple to: the transpose of the rows just made.
+    to_slot = np.flatnonzero(columns < slots)
+    to_slot = to_slot[np.argsort(columns[to_slot], kind="stable")]
+    fix_slot, fix_counts = np.unique(columns[to_slot], return_counts=True)
+    fix_ptr = np.concatenate([[0], np.cumsum(fix_counts)])
+    extra_of_entry = np.repeat(np.arange(extras), np.diff(ptr))
+    if splits and len(set(scale)) > 1:
+        np.add.at(qc, columns[to_slot], lifts[to_slot])
+
+    def parity(block):
+        i, rest = np.divmod(block, m1 * m2)
+        j, k = np.divmod(rest, m2)
+        return ((i + j + k) & 1).astype(np.uint8)
+
+    planes = np.arange(m0 + 1) * (m1 * m2)
+    overflow = (
+        np.searchsorted(fix_slot, planes), fix_slot, parity(fix_slot), fix_ptr, first + extra_of_entry[to_slot],
+        weights[to_slot],
+        np.searchsorted(extra_block, planes), parity(extra_block), ptr, columns, weights, diag, first,
+    )  # fmt: skip
+    periodic = tuple(int(p and m > 1) for p, m in zip(grid.periodic, coarse_shape, strict=True))
+    mass = shift * _cells_per_unknown(bits, blocks, first + extras, popcount) if shift > 0 else None
+    return blocks, BlockLevel(coarse_shape, periodic, g, qc, overflow, extra_block, mass)
 
 
 def _cells_per_unknown(bits, blocks, n, popcount):
-    """Number of grid cells of every unknown of the first coarse level."""
-    _, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
+    """Number of grid cells of every unknown of the first coarse level; `bits` marks first components."""
+    _, _, _, _, split_labels, split_extra = blocks
     cells = np.zeros(n)
     cells[: bits.size] = popcount[bits]
-    rows = np.repeat(np.arange(split_start.size - 1), np.diff(split_start))
     for child in range(8):
         label = (split_labels >> (4 * child)) & 15
         extra = (label > 0) & (label < 15)
-        np.subtract.at(cells, rows[extra] * coarse_shape[2] + split_block[extra], 1.0)
         np.add.at(cells, split_extra[extra] + label[extra] - 1, 1.0)
     return cells
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 
 from ...backends.grid import Grid
-from ...backends.kernels.numba import csr, smoothers, transfer
+from ...backends.kernels.numba import csr, smoothers, stencil, transfer
 from ...backends.threads import parallel
 from .hierarchy import (
     GRAIN_ROWS,
+    BlockLevel,
     Coarsest,
     SparseLevel,
     Transfer,
@@ -133,8 +134,7 @@ class Multigrid:
     def _build(self, A: Any) -> None:
         self.grid = Grid.from_operator(A)
         self._unit = self.grid.unit
-        shift = float(getattr(A, "shift", 0.0)) / self._unit
-        self.levels: list[SparseLevel] = []
+        shift = float(np.min(getattr(A, "shift", 0.0))) / self._unit
         self.transfers: list[Transfer] = []
         self.blocks: Any = None
         grid, weights = self.grid, self.grid.weights
@@ -144,14 +144,19 @@ class Multigrid:
         self._smooth_from = self.smooth_from
         if self.smooth_from is not None and not isotropic:
             self._smooth_from = min(self.smooth_from, 1)
+        self.coarsest = Coarsest(None)
         if max(factors) == 1:
-            self.coarsest = Coarsest(None)
+            self.levels = []
             return
-        self.blocks, level = first_coarse_level(
+        self.blocks, block_level = first_coarse_level(
             grid, factors, split=self.split, coarse_scaling=self._coarse_scaling(0), shift=shift
         )
-        level.colour(True, grid.periodic)
-        self.levels.append(level)
+        level = block_level.sparse()
+        self.levels: list[BlockLevel | SparseLevel] = [block_level]
+        if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
+            # Solved directly, or smoothed with more than two colours: either way in CSR.
+            level.colour(True, grid.periodic)
+            self.levels = [level]
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
             weights = tuple(w / f**2 for w, f in zip(weights, factors, strict=True))
             factors = block_factors(level.block_shape, weights)
@@ -169,7 +174,8 @@ class Multigrid:
             self.transfers.append(hop)
             self.levels.append(level)
         last = self.levels[-1]
-        self.coarsest = coarsest_solve(last) if last.n <= 8 * self.coarsest_size else Coarsest(None)
+        if isinstance(last, SparseLevel) and last.n <= 8 * self.coarsest_size:
+            self.coarsest = coarsest_solve(last)
 
     def _prepare(self) -> None:
         self._stencil = self.grid.stencil(np.float32, self._unit)
@@ -177,6 +183,10 @@ class Multigrid:
         comb = np.zeros(row + 2, np.float32)
         comb[::2] = self._omega(0)
         self._comb = comb
+        if self.levels and isinstance(self.levels[0], BlockLevel):
+            self._block_stencil = self.levels[0].stencil()
+            self._block_comb = np.zeros(self.levels[0].block_shape[2] + 2, np.float32)
+            self._block_comb[::2] = self._omega(1)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -201,7 +211,7 @@ class Multigrid:
         for phase in range(1, 4 if kind == smoothers.PROLONG else 3):
             parallel(
                 smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil, self._comb,
-                work.blocks, e, dots, grain=grid.grain,
+                work.blocks, e, None, dots, grain=grid.grain,
             )  # fmt: skip
 
     def _chebyshev_grid(self, work, b, scale) -> None:
@@ -254,8 +264,14 @@ class Multigrid:
                 dots[0] = np.dot(work.x[: grid.cells].astype(np.float64), b[: grid.cells])
         return work.x
 
-    def _smooth_sparse(self, index: int, work, backward: bool) -> None:
+    def _smooth_coarse(self, index: int, work, backward: bool) -> None:
+        """Smooth from a zero guess, or (backward) its adjoint from the x at hand."""
         level, v = self.levels[index], work.levels[index]
+        if isinstance(level, BlockLevel):
+            self._smooth_blocks(level, v, work, backward)
+            return
+        if not backward:
+            v.x[:] = 0
         omega = np.float32(self._omega(index + 1))
         A = (level.indptr, level.indices, level.data)
         sizes = np.diff(level.colour_start)
@@ -273,30 +289,50 @@ class Multigrid:
                     grain=GRAIN_ROWS,
                 )  # fmt: skip
 
+    def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
+        sweeps = self._sweeps(1)
+        planes = level.block_shape[0]
+        for sweep in range(sweeps):
+            kind = smoothers.ZERO if not backward and sweep == 0 else smoothers.PLAIN
+            for phase in (1, 2):
+                parallel(
+                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1), self._block_stencil,
+                    self._block_comb, work.blocks, work.e, level.extras, work.no_dots, grain=level.grain,
+                )  # fmt: skip
+
+    def _residual_coarse(self, index: int, work) -> None:
+        level, v = self.levels[index], work.levels[index]
+        if isinstance(level, BlockLevel):
+            planes = level.block_shape[0]
+            parallel(stencil.residual, planes, v.x, v.b, v.r, self._block_stencil, grain=level.grain)
+            if level.extra_block.size:
+                smoothers.extras_residual(0, planes, v.x, v.b, v.r, level.extras)
+        else:
+            A = (level.indptr, level.indices, level.data)
+            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
+
     def _coarse_cycle(self, index: int, work) -> None:
         """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
         level, v = self.levels[index], work.levels[index]
         if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
             np.dot(self.coarsest.inverse, v.b, out=v.x)
             return
-        v.x[:] = 0
-        self._smooth_sparse(index, work, False)
+        self._smooth_coarse(index, work, False)
         if index < len(self.levels) - 1:
             c = work.levels[index + 1]
             P, R = self.transfers[index].P, self.transfers[index].R
-            A = (level.indptr, level.indices, level.data)
-            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
+            self._residual_coarse(index, work)
             parallel(csr.spmv, c.b.size, *R, v.r, c.b, False, grain=GRAIN_ROWS)
             self._coarse_cycle(index + 1, work)
             if self.cycle == "W" and index + 1 < len(self.levels) - 1:
                 # B + B (I - A B): a second visit on what the first has left.
-                first, b = c.x.copy(), c.b.copy()
-                below = self.levels[index + 1]
-                csr.residual(0, below.n, below.indptr, below.indices, below.data, b, first, c.b)
+                first = c.x.copy()
+                self._residual_coarse(index + 1, work)
+                c.b[:] = c.r
                 self._coarse_cycle(index + 1, work)
                 c.x += first
             parallel(csr.spmv, level.n, *P, c.x, v.x, True, grain=GRAIN_ROWS)
-        self._smooth_sparse(index, work, True)
+        self._smooth_coarse(index, work, True)
 
     # ------------------------------------------------------------------------------------------ use
 
@@ -368,6 +404,8 @@ class Multigrid:
 
         out = []
         for index, level in enumerate(self.levels):
+            if isinstance(level, BlockLevel):
+                level = level.sparse()
             A = csr_matrix((level.data * self._unit, level.indices, level.indptr), shape=(level.n, level.n))
             P = None
             if index < len(self.transfers):
@@ -386,7 +424,10 @@ class Multigrid:
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
                 total += self.coarsest.inverse.nbytes
                 continue
-            matrix = level.nnz * 8 + level.n * 8
+            if isinstance(level, BlockLevel):
+                matrix = 16 * level.q.size + 8 * level.extras[9].size
+            else:
+                matrix = level.nnz * 8 + level.n * 8
             total += 2 * self._sweeps(index + 1) * (matrix + 16 * level.n) + matrix + 12 * level.n
             if index < len(self.transfers):
                 total += 2 * (self.transfers[index].P[1].size * 8 + 8 * level.n)
@@ -398,14 +439,7 @@ class Multigrid:
         total = self.grid.q.nbytes + sum(f.nbytes for f in self._stencil[7] or ())
         if self.blocks is not None:
             total += sum(a.nbytes for a in self.blocks[2:])
-        for level in self.levels:
-            total += sum(
-                a.nbytes
-                for a in (
-                    level.indptr, level.indices, level.data, level.diag, level.inverse_diagonal, level.block_of,
-                    level.order,
-                )
-            )  # fmt: skip
+        total += sum(level.nbytes for level in self.levels)
         for hop in self.transfers:
             total += sum(a.nbytes for a in (*hop.P, *hop.R))
         if self.coarsest.inverse is not None:
@@ -433,7 +467,7 @@ class Multigrid:
             last = index == len(self.levels) - 1 and self.coarsest.inverse is not None
             name = "direct" if last else f"Gauss-Seidel x{self._sweeps(index + 1)}"
             lines.append(
-                f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colour_start.size - 1:9d}  {name}"
+                f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colours:9d}  {name}"
             )
         return "\n".join(lines)
 
