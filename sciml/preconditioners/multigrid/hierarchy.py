@@ -107,7 +107,7 @@ class BlockLevel:
         diag = np.zeros(self.n, np.float32)
         np.maximum(self.q, 0, out=diag[: self.q.size])
         diag[first:] = self.extras[11]
-        block_of = np.zeros(self.n, np.int64)
+        block_of = np.zeros(self.n, np.int32)
         block_of[: self.q.size] = np.arange(self.q.size)
         block_of[first:] = self.extra_block
         return SparseLevel(indptr, indices, data, diag, block_of, self.block_shape, self.mass)
@@ -172,10 +172,45 @@ class SparseLevel:
 
 @dataclass
 class Transfer:
-    """Prolongation P (CSR) and its transpose between two sparse levels."""
+    """Prolongation from a coarse sparse level: piecewise constant on aggregates, smoothed where `P` is given (CSR).
 
-    P: tuple[np.ndarray, np.ndarray, np.ndarray]
-    R: tuple[np.ndarray, np.ndarray, np.ndarray]
+    Aggregate I owns the unknowns ``members[ptr[I]:ptr[I + 1]]``; `agg` names the aggregate of every unknown.
+    """
+
+    agg: np.ndarray
+    ptr: np.ndarray
+    members: np.ndarray
+    P: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    R: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.agg, self.ptr, self.members) if self.P is None else (*self.P, *(self.R or ()))
+        return sum(a.nbytes for a in arrays)
+
+    def restrict(self, r: np.ndarray, coarse: np.ndarray) -> None:
+        """``coarse = P^T r``."""
+        if self.R is None:
+            parallel(csr.sum_members, coarse.size, self.ptr, self.members, r, coarse, grain=GRAIN_ROWS)
+        else:
+            parallel(csr.spmv, coarse.size, *self.R, r, coarse, False, grain=GRAIN_ROWS)
+
+    def prolong(self, e: np.ndarray, x: np.ndarray) -> None:
+        """``x += P e``."""
+        if self.P is None:
+            parallel(csr.spread, x.size, self.agg, e, x, grain=4 * GRAIN_ROWS)
+        else:
+            parallel(csr.spmv, x.size, *self.P, e, x, True, grain=GRAIN_ROWS)
+
+    def sparse(self) -> Any:
+        """P as a SciPy CSR matrix."""
+        from scipy.sparse import csr_matrix
+
+        shape = (self.agg.size, self.ptr.size - 1)
+        if self.P is not None:
+            return csr_matrix((self.P[2], self.P[1], self.P[0]), shape=shape)
+        rows = np.flatnonzero(self.agg >= 0)
+        return csr_matrix((np.ones(rows.size, np.float32), (rows, self.agg[rows])), shape=shape)
 
 
 @dataclass
@@ -280,45 +315,56 @@ def sparse_product(rows, columns, A, B):
     return _count_then_fill(csr.sparse_product, rows, (columns,), *A, *B, grain=GRAIN_ROWS)
 
 
+def coarser_blocks(block_of, shape, factors, coarse_shape):
+    """The block of the next grid of blocks that every unknown belongs to."""
+    table = np.empty(shape, np.int32)
+    i, j, k = (np.arange(n) // f for n, f in zip(shape, factors, strict=True))
+    table[:] = (i[:, None, None] * coarse_shape[1] + j[:, None]) * coarse_shape[2] + k
+    return table.reshape(-1)[block_of]
+
+
 def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float):
     """Aggregate a sparse level by blocks of its blocks; returns the transfer and the Galerkin level, or None if empty."""
     shape = level.block_shape
     coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
-    i, rest = np.divmod(level.block_of, shape[1] * shape[2])
-    j, k = np.divmod(rest, shape[2])
-    block_of = ((i // factors[0]) * coarse_shape[1] + j // factors[1]) * coarse_shape[2] + k // factors[2]
-    members = np.argsort(block_of, kind="stable")
-    n_blocks = int(np.prod(coarse_shape))
-    block_start = np.concatenate([[0], np.cumsum(np.bincount(block_of, minlength=n_blocks))])
-    agg, coarse_block = np.empty(level.n, np.int32), np.empty(level.n, np.int64)
+    block_of = coarser_blocks(level.block_of, shape, factors, coarse_shape)
+    start, by_block = np.zeros(int(np.prod(coarse_shape)) + 1, np.int32), np.empty(level.n, np.int32)
+    csr.bucket(block_of, start, by_block)
+    agg, members, ptr = (np.empty(level.n + extra, np.int32) for extra in (0, 0, 1))
+    coarse_block = np.empty(level.n, np.int32)
     A = (level.indptr, level.indices, level.data)
-    coarse = csr.aggregate(block_start, members, block_of, *A, level.diag, STRONG, split, agg, coarse_block)
+    coarse = csr.aggregate(
+        start, by_block, block_of, *A, level.diag, STRONG, split, agg, ptr, members, coarse_block
+    )
     if coarse == 0:
         return None
-    omega = JACOBI_PROLONGATOR if smooth else 0.0
-    P = _count_then_fill(
-        csr.smoothed_prolongator, level.n, (), agg, *A, level.diag, omega, FILTER, grain=GRAIN_ROWS
-    )
-    R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
-    csr.transpose(*P, *R)
-    AP = sparse_product(level.n, coarse, A, P)
-    ptr, idx, val = sparse_product(coarse, coarse, R, AP)
-    mass = None
+    hop = Transfer(agg, ptr[: coarse + 1].copy(), members[: ptr[coarse]].copy())
     diag = np.zeros(coarse, np.float32)
-    parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, diag, grain=GRAIN_ROWS)
-    if not smooth:
-        val *= np.float32(coarse_scaling)
-        diag *= np.float32(coarse_scaling)
-    if level.mass is not None and not smooth:
-        mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
-        diag += ((1 - coarse_scaling) * mass).astype(np.float32)
-        val[ptr[:-1]] = diag
-    return Transfer(P, R), SparseLevel(ptr, idx, val, diag, coarse_block[:coarse].copy(), coarse_shape, mass)
+    mass = None
+    if smooth:
+        P = _count_then_fill(
+            csr.smoothed_prolongator, level.n, (), agg, *A, level.diag, JACOBI_PROLONGATOR, FILTER, grain=GRAIN_ROWS
+        )
+        R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
+        csr.transpose(*P, *R)
+        hop.P, hop.R = P, R
+        ptr, idx, val = sparse_product(coarse, coarse, R, sparse_product(level.n, coarse, A, P))
+        parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, 1.0, diag, grain=GRAIN_ROWS)
+    else:
+        ptr, idx, val = _count_then_fill(
+            csr.galerkin_constant, coarse, (coarse, hop.ptr, hop.members, agg), *A, grain=GRAIN_ROWS
+        )
+        args = (ptr, idx, val, hop.ptr, hop.members, None, level.diag, coarse_scaling, diag)
+        parallel(csr.diagonal, coarse, *args, grain=GRAIN_ROWS)
+        if level.mass is not None:
+            mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
+            diag += ((1 - coarse_scaling) * mass).astype(np.float32)
+            val[ptr[:-1]] = diag
+    return hop, SparseLevel(ptr, idx, val, diag, coarse_block[:coarse].copy(), coarse_shape, mass)
 
 
 def coarsest_solve(level: SparseLevel) -> Coarsest:
     """Dense (pseudo-)inverse; the kernel is what constants on connected components without boundary span."""
-    from scipy.linalg import cho_factor, cho_solve
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -328,7 +374,7 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
     active = level.diag > 0
     dense[~active, ~active] = 1.0
     count, labels = connected_components(A, directed=False)
-    sums = np.bincount(labels, weights=A.sum(axis=1).A1 if hasattr(A.sum(axis=1), "A1") else A.sum(axis=1))
+    sums = np.bincount(labels, weights=A @ np.ones(level.n))
     totals = np.bincount(labels, weights=np.abs(level.diag))
     sizes = np.bincount(labels)
     # A component is singular where its row sums cancel to float32 rounding.
@@ -341,7 +387,8 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
         # Make the constants exact null vectors, then lift them to eigenvalue `strength`.
         project = np.eye(level.n) - kernel @ kernel.T
         dense = project @ dense @ project + strength * (kernel @ kernel.T)
-    inverse = cho_solve(cho_factor(dense, lower=True), np.eye(level.n))
+    inverse = np.ascontiguousarray(dense)
+    csr.invert(inverse)
     if kernel.shape[1]:
         inverse -= (kernel @ kernel.T) / strength
     inverse[~active, ~active] = 0.0

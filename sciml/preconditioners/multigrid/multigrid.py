@@ -315,14 +315,14 @@ class Multigrid:
         """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
         level, v = self.levels[index], work.levels[index]
         if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
-            np.dot(self.coarsest.inverse, v.b, out=v.x)
+            csr.dense_product(self.coarsest.inverse, v.b, v.x)
             return
         self._smooth_coarse(index, work, False)
         if index < len(self.levels) - 1:
             c = work.levels[index + 1]
-            P, R = self.transfers[index].P, self.transfers[index].R
+            hop = self.transfers[index]
             self._residual_coarse(index, work)
-            parallel(csr.spmv, c.b.size, *R, v.r, c.b, False, grain=GRAIN_ROWS)
+            hop.restrict(v.r, c.b)
             self._coarse_cycle(index + 1, work)
             if self.cycle == "W" and index + 1 < len(self.levels) - 1:
                 # B + B (I - A B): a second visit on what the first has left.
@@ -331,7 +331,7 @@ class Multigrid:
                 c.b[:] = c.r
                 self._coarse_cycle(index + 1, work)
                 c.x += first
-            parallel(csr.spmv, level.n, *P, c.x, v.x, True, grain=GRAIN_ROWS)
+            hop.prolong(c.x, v.x)
         self._smooth_coarse(index, work, True)
 
     # ------------------------------------------------------------------------------------------ use
@@ -409,8 +409,7 @@ class Multigrid:
             A = csr_matrix((level.data * self._unit, level.indices, level.indptr), shape=(level.n, level.n))
             P = None
             if index < len(self.transfers):
-                ptr, idx, val = self.transfers[index].P
-                P = csr_matrix((val, idx, ptr), shape=(level.n, self.levels[index + 1].n))
+                P = self.transfers[index].sparse()
             out.append((A, P))
         return out
 
@@ -430,7 +429,7 @@ class Multigrid:
                 matrix = level.nnz * 8 + level.n * 8
             total += 2 * self._sweeps(index + 1) * (matrix + 16 * level.n) + matrix + 12 * level.n
             if index < len(self.transfers):
-                total += 2 * (self.transfers[index].P[1].size * 8 + 8 * level.n)
+                total += self.transfers[index].nbytes + 12 * level.n
         return int(total)
 
     @property
@@ -440,8 +439,7 @@ class Multigrid:
         if self.blocks is not None:
             total += sum(a.nbytes for a in self.blocks[2:])
         total += sum(level.nbytes for level in self.levels)
-        for hop in self.transfers:
-            total += sum(a.nbytes for a in (*hop.P, *hop.R))
+        total += sum(hop.nbytes for hop in self.transfers)
         if self.coarsest.inverse is not None:
             total += self.coarsest.inverse.nbytes
         return int(total)

@@ -48,6 +48,13 @@ def _occupied(block_i, block_j, block_k, stencil, factors):
     shape, _, q, _, _, none, _, _ = stencil
     n0, n1, n2 = shape
     bits = 0
+    i, j, k = 2 * block_i, 2 * block_j, 2 * block_k
+    if factors == (2, 2, 2) and i + 1 < n0 and j + 1 < n1 and k + 1 < n2:
+        a = (i * n1 + j) * n2 + k
+        b, c, d = a + n2, a + n1 * n2, a + n1 * n2 + n2
+        low = (q[a] != none) | (q[a + 1] != none) << 1 | (q[b] != none) << 2 | (q[b + 1] != none) << 3
+        high = (q[c] != none) | (q[c + 1] != none) << 1 | (q[d] != none) << 2 | (q[d + 1] != none) << 3
+        return low | high << 4
     for di in range(factors[0]):
         i = block_i * factors[0] + di
         if i >= n0:
