@@ -70,7 +70,10 @@ def test_symmetric_on_random_geometry(shape, fill, seed, bc):
     assert u @ Mu > 0
     scale = np.linalg.norm(u) * np.linalg.norm(Mv)
     assert abs(v @ Mu - u @ Mv) <= 1e-5 * scale
-    assert np.linalg.norm(M.matvec(2 * u - 3 * v) - (2 * Mu - 3 * Mv)) <= 1e-5 * np.linalg.norm(2 * Mu - 3 * Mv) + 1e-9
+    assert (
+        np.linalg.norm(M.matvec(2 * u - 3 * v) - (2 * Mu - 3 * Mv))
+        <= 1e-5 * np.linalg.norm(2 * Mu - 3 * Mv) + 1e-9
+    )
 
 
 @pytest.mark.parametrize("factor", [1e-12, 2.0**-40, 2.0**60, 1e12, 1e140])

@@ -98,7 +98,17 @@ class BlockLevel:
         indptr = np.zeros(self.n + 1, np.int64)
         indices, data = np.empty(0, np.int32), np.empty(0, np.float32)
         for fill in (False, True):
-            args = (fill, self.block_shape, self.periodic, *self.faces, self.q, self.extras, indptr, indices, data)
+            args = (
+                fill,
+                self.block_shape,
+                self.periodic,
+                *self.faces,
+                self.q,
+                self.extras,
+                indptr,
+                indices,
+                data,
+            )
             parallel(coarsen.level_rows, m0, *args, grain=grain)
             if not fill:
                 np.cumsum(indptr, out=indptr)
@@ -150,7 +160,15 @@ class SparseLevel:
 
     @property
     def nbytes(self) -> int:
-        arrays = (self.indptr, self.indices, self.data, self.diag, self.inverse_diagonal, self.block_of, self.order)
+        arrays = (
+            self.indptr,
+            self.indices,
+            self.data,
+            self.diag,
+            self.inverse_diagonal,
+            self.block_of,
+            self.order,
+        )
         return sum(a.nbytes for a in arrays)
 
     def colour(self, two_colours: bool, periodic) -> None:
@@ -232,7 +250,18 @@ def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: floa
     grain = max(1, GRAIN_ROWS // max(1, m1 * m2))
     bits = np.zeros(slots, np.uint8)
     split_count, extra_count = np.zeros(m0 * m1, np.int64), np.zeros(m0 * m1, np.int64)
-    parallel(coarsen.scan_blocks, m0, stencil, factors, coarse_shape, split, bits, split_count, extra_count, grain=grain)
+    parallel(
+        coarsen.scan_blocks,
+        m0,
+        stencil,
+        factors,
+        coarse_shape,
+        split,
+        bits,
+        split_count,
+        extra_count,
+        grain=grain,
+    )
     split_start = np.concatenate([[0], np.cumsum(split_count)])
     extra_start = np.concatenate([[0], np.cumsum(extra_count)])
     splits, extras = int(split_start[-1]), int(extra_start[-1])
@@ -241,7 +270,18 @@ def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: floa
     extra_block = np.zeros(extras, np.int64)
     popcount = np.array([bin(v).count("1") for v in range(256)], np.int64)
     if splits:
-        parallel(coarsen.fill_blocks, m0, grid.shape, faces, blocks, extra_start, first, bits, extra_block, grain=grain)
+        parallel(
+            coarsen.fill_blocks,
+            m0,
+            grid.shape,
+            faces,
+            blocks,
+            extra_start,
+            first,
+            bits,
+            extra_block,
+            grain=grain,
+        )
 
     scale = (*(coarse_scaling if f == 2 else 1.0 for f in factors), coarse_scaling)
     g = tuple(np.empty(slots, np.float32) for _ in range(3))
@@ -343,7 +383,15 @@ def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse
     mass = None
     if smooth:
         P = _count_then_fill(
-            csr.smoothed_prolongator, level.n, (), agg, *A, level.diag, JACOBI_PROLONGATOR, FILTER, grain=GRAIN_ROWS
+            csr.smoothed_prolongator,
+            level.n,
+            (),
+            agg,
+            *A,
+            level.diag,
+            JACOBI_PROLONGATOR,
+            FILTER,
+            grain=GRAIN_ROWS,
         )
         R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
         csr.transpose(*P, *R)

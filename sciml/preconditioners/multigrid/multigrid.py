@@ -256,7 +256,13 @@ class Multigrid:
         else:
             if self.levels:
                 parallel(
-                    smoothers.prolong, grid.shape[0], work.x, work.e, self._stencil, work.blocks, grain=grid.grain
+                    smoothers.prolong,
+                    grid.shape[0],
+                    work.x,
+                    work.e,
+                    self._stencil,
+                    work.blocks,
+                    grain=grid.grain,
                 )
             self._chebyshev_grid(work, b, s)
             if dots.size:
@@ -278,7 +284,15 @@ class Multigrid:
         for _ in range(self._sweeps(index + 1)):
             if level.n < 4 * GRAIN_ROWS:
                 csr.gauss_seidel(
-                    0, level.colour_start[-1], backward, level.order, *A, level.inverse_diagonal, v.b, v.x, omega
+                    0,
+                    level.colour_start[-1],
+                    backward,
+                    level.order,
+                    *A,
+                    level.inverse_diagonal,
+                    v.b,
+                    v.x,
+                    omega,
                 )
                 continue
             colours = range(sizes.size)
@@ -379,7 +393,9 @@ class Multigrid:
         """Apply the cycle; the result has the shape and dtype of `r`."""
         r = np.asarray(r)
         if r.size != self.grid.cells:
-            raise ValueError(f"r has shape {r.shape}; expected {self.grid.cells} entries or shape {self.in_shape}")
+            raise ValueError(
+                f"r has shape {r.shape}; expected {self.grid.cells} entries or shape {self.in_shape}"
+            )
         return self.apply_dot(r)[0].astype(r.dtype, copy=False)
 
     rmatvec = matvec
@@ -464,9 +480,7 @@ class Multigrid:
         for index, level in enumerate(self.levels):
             last = index == len(self.levels) - 1 and self.coarsest.inverse is not None
             name = "direct" if last else f"Gauss-Seidel x{self._sweeps(index + 1)}"
-            lines.append(
-                f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colours:9d}  {name}"
-            )
+            lines.append(f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colours:9d}  {name}")
         return "\n".join(lines)
 
 

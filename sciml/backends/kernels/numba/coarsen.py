@@ -15,7 +15,15 @@ import numpy as np
 
 from .common import jit
 
-__all__ = ["block_labels", "coarse_diagonal", "coarse_stencil", "extra_rows", "fill_blocks", "level_rows", "scan_blocks"]
+__all__ = [
+    "block_labels",
+    "coarse_diagonal",
+    "coarse_stencil",
+    "extra_rows",
+    "fill_blocks",
+    "level_rows",
+    "scan_blocks",
+]
 
 
 @jit
@@ -205,7 +213,11 @@ def _component_row(i, j, k, labels, label, unknown, stencil, blocks, scale, shif
     for child in range(8):
         if (labels >> (4 * child)) & 15 != label:
             continue
-        cell = (i * factors[0] + (child >> 2), j * factors[1] + ((child >> 1) & 1), k * factors[2] + (child & 1))
+        cell = (
+            i * factors[0] + (child >> 2),
+            j * factors[1] + ((child >> 1) & 1),
+            k * factors[2] + (child & 1),
+        )
         o = (cell[0] * n1 + cell[1]) * n2 + cell[2]
         d = np.float64(d0) + np.float64(d1) * np.float64(q[o])
         members += 1
@@ -315,7 +327,9 @@ def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shi
                         kk = lower if axis == 2 else k
                         # An odd last block, or an axis that is not coarsened, has one layer only.
                         top = factors[axis] == 2 and 2 * lower + 1 < shape[axis]
-                        pairs = _layer(own, axis, False) & _layer(np.int64(bits[(ii * m1 + jj) * m2 + kk]), axis, top)
+                        pairs = _layer(own, axis, False) & _layer(
+                            np.int64(bits[(ii * m1 + jj) * m2 + kk]), axis, top
+                        )
                         if pairs:
                             if faces is None:
                                 weight = scale[axis] * w[axis] * popcount[pairs]
@@ -323,9 +337,15 @@ def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shi
                                 for child in range(8):
                                     if (pairs >> child) & 1:
                                         at = (
-                                            (i * factors[0] + (child >> 2)) * n1
-                                            + j * factors[1] + ((child >> 1) & 1)
-                                        ) * n2 + k * factors[2] + (child & 1)
+                                            (
+                                                (i * factors[0] + (child >> 2)) * n1
+                                                + j * factors[1]
+                                                + ((child >> 1) & 1)
+                                            )
+                                            * n2
+                                            + k * factors[2]
+                                            + (child & 1)
+                                        )
                                         weight += scale[axis] * _weight(axis, False, at, at, w, faces)
                     if axis == 0:
                         g0[b] = weight
@@ -336,7 +356,9 @@ def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shi
 
 
 @jit
-def coarse_diagonal(start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc):
+def coarse_diagonal(
+    start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc
+):
     """Diagonal of the coarse stencil, once all its face weights are known; -1 for blocks without unknown."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n0, n1, n2 = shape
@@ -354,8 +376,10 @@ def coarse_diagonal(start, stop, bits, stencil, factors, coarse_shape, scale, sh
                 for child in range(8):
                     if (own >> child) & 1:
                         at = (
-                            (i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)
-                        ) * n2 + k * factors[2] + (child & 1)
+                            ((i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)) * n2
+                            + k * factors[2]
+                            + (child & 1)
+                        )
                         total += np.float64(d0) + np.float64(d1) * np.float64(q[at])
                         members += 1
                 e0, e1, e2 = _joined(own, i, j, k, shape, factors, faces)
@@ -398,8 +422,10 @@ def _inside(e0, e1, e2, i, j, k, shape, factors, w, faces, popcount):
     weight = 0.0
     for child in range(8):
         at = (
-            (i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)
-        ) * n2 + k * factors[2] + (child & 1)
+            ((i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)) * n2
+            + k * factors[2]
+            + (child & 1)
+        )
         if (e0 >> child) & 1:
             weight += f0[at + n1 * n2]
         if (e1 >> child) & 1:
@@ -419,8 +445,10 @@ def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
     for child in range(8):
         if (pairs >> child) & 1:
             at = (
-                (i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)
-            ) * n2 + k * factors[2] + (child & 1)
+                ((i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)) * n2
+                + k * factors[2]
+                + (child & 1)
+            )
             weight += _weight(axis, False, at, at, w, faces)
     return weight
 
@@ -429,7 +457,21 @@ def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
 def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras, indptr, indices, data):
     """CSR rows (diagonal first) of the first coarse level, extra unknowns too; counts in ``indptr[1:]`` first."""
     m0, m1, m2 = coarse_shape
-    fix_start, fix_slot, _, fix_ptr, fix_col, fix_weight, ex_start, _, ex_ptr, ex_col, ex_weight, ex_diag, first = extras
+    (
+        fix_start,
+        fix_slot,
+        _,
+        fix_ptr,
+        fix_col,
+        fix_weight,
+        ex_start,
+        _,
+        ex_ptr,
+        ex_col,
+        ex_weight,
+        ex_diag,
+        first,
+    ) = extras
     for i in range(start, stop):
         fix, fix_stop = fix_start[i], fix_start[i + 1]
         for j in range(m1):

@@ -7,8 +7,21 @@ import numpy as np
 from .common import jit
 
 __all__ = [  # fmt: skip
-    "aggregate", "bucket", "colour_greedy", "dense_product", "diagonal", "galerkin_constant", "gauss_seidel", "invert",
-    "residual", "smoothed_prolongator", "sparse_product", "spmv", "spread", "sum_members", "transpose",
+    "aggregate",
+    "bucket",
+    "colour_greedy",
+    "dense_product",
+    "diagonal",
+    "galerkin_constant",
+    "gauss_seidel",
+    "invert",
+    "residual",
+    "smoothed_prolongator",
+    "sparse_product",
+    "spmv",
+    "spread",
+    "sum_members",
+    "transpose",
 ]
 
 
@@ -60,7 +73,21 @@ def bucket(block_of, start, members):
 
 
 @jit
-def aggregate(start, sorted_by_block, block_of, indptr, indices, data, diag, theta, split, agg, ptr, members, coarse_block):
+def aggregate(
+    start,
+    sorted_by_block,
+    block_of,
+    indptr,
+    indices,
+    data,
+    diag,
+    theta,
+    split,
+    agg,
+    ptr,
+    members,
+    coarse_block,
+):
     """Join the unknowns of every block that are connected inside it; returns the number of aggregates.
 
     Unknowns i, j are connected where ``a_ij < -theta min(a_ii, a_jj)``. Unknowns without any neighbour are left
@@ -99,7 +126,9 @@ def aggregate(start, sorted_by_block, block_of, indptr, indices, data, diag, the
 
 
 @jit
-def galerkin_constant(start, stop, fill, columns, ptr, members, agg, indptr, indices, data, c_ptr, c_idx, c_val):
+def galerkin_constant(
+    start, stop, fill, columns, ptr, members, agg, indptr, indices, data, c_ptr, c_idx, c_val
+):
     """Rows of ``P^T A P``, diagonal first, for the piecewise constant P of `agg`; counts in ``c_ptr[1:]`` first."""
     where = np.full(columns, -1, np.int32)
     sums = np.zeros(256)
@@ -189,7 +218,9 @@ def dense_product(a, x, y):
 
 
 @jit
-def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val):
+def smoothed_prolongator(
+    start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val
+):
     """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
 
     F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the row sums of A,
