@@ -94,9 +94,13 @@ class Grid:
         t = np.dtype(dtype).type
         faces = self.faces
         if faces is not None and (np.dtype(dtype) != np.float64 or unit != 1.0):
-            if self._float_faces is None:
-                self._float_faces = tuple((f / self.unit).astype(np.float32) for f in faces)
-            faces = self._float_faces
+            if unit == self.unit and np.dtype(dtype) == np.float32:
+                # The preconditioner's copy, needed in set-up and in every cycle.
+                if self._float_faces is None:
+                    self._float_faces = tuple((f / unit).astype(np.float32) for f in faces)
+                faces = self._float_faces
+            else:
+                faces = tuple((f / unit).astype(dtype) for f in faces)
         none: Any = int(self.none) if self.q.dtype == np.uint8 else self.none
         w = tuple(t(v / unit) for v in self.weights)
         return (self.shape, self.periodic, self.q, t(self.d0 / unit), t(self.d1 / unit), none, w, faces)

@@ -7,6 +7,7 @@ text serves NumPy, CuPy and torch (and array-api-strict in the tests).
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from typing import Any, TypeAlias
@@ -24,12 +25,16 @@ __all__ = [
     "compute_dtype",
     "device",
     "dtype_name",
+    "from_numpy",
     "is_array",
     "is_complex",
     "is_numpy",
+    "namespace_named",
     "norm2",
     "real_dtype",
+    "require_numpy",
     "require_same_backend",
+    "sparse_from_scipy",
     "to_numpy",
     "vdot",
 ]
@@ -76,6 +81,14 @@ def device(x: Array) -> Any:
     return compat.device(x)
 
 
+def require_numpy(name: str, x: Array, instead: str, argument: str = "b") -> None:
+    """Raise `TypeError` unless `x` is a NumPy array; `instead` names what runs in other libraries."""
+    if is_array(x) and not is_numpy(x):
+        raise TypeError(
+            f"{name} runs on NumPy arrays only, but {argument} is a {backend_name(x)} array; use {instead}"
+        )
+
+
 def require_same_backend(reference: Array, **others: Array) -> None:
     """Raise `TypeError` unless every array lives in the library and on the device of `reference`.
 
@@ -97,6 +110,69 @@ def require_same_backend(reference: Array, **others: Array) -> None:
             raise TypeError(
                 f"{name} lives on device {device(other)} but b lives on {place}; expected the same device."
             )
+
+
+def namespace_named(backend: str) -> Any:
+    """The array-API namespace called `backend`."""
+    modules = {
+        "numpy": "array_api_compat.numpy",
+        "torch": "array_api_compat.torch",
+        "cupy": "array_api_compat.cupy",
+        "array-api-strict": "array_api_strict",
+    }
+    if backend not in modules:
+        raise ValueError(f"backend is {backend!r}; expected one of {', '.join(modules)}")
+    try:
+        return importlib.import_module(modules[backend])
+    except ImportError as error:
+        raise ImportError(f"backend {backend!r} is not installed: {error}") from None
+
+
+def from_numpy(values: np.ndarray, backend: str, *, dtype: str | None = None, device: Any = None) -> Array:
+    """Copy a NumPy array into the library called `backend`, explicitly.
+
+    Parameters
+    ----------
+    values : ndarray
+    backend : {"numpy", "torch", "cupy", "array-api-strict"}
+    dtype : str, optional
+        Name of the dtype of the copy; that of `values` by default.
+    device : optional
+        Device of the copy, as the library names it; the library's default device otherwise.
+
+    Raises
+    ------
+    ValueError, ImportError
+        If `backend` is not a known library, or not installed.
+    """
+    xp = namespace_named(backend)
+    kind = getattr(xp, dtype_name(values) if dtype is None else dtype)
+    return xp.asarray(values, dtype=kind, device=device, copy=True)
+
+
+def sparse_from_scipy(matrix: Any, backend: str, *, device: Any = None) -> Any:
+    """Copy a SciPy CSR matrix into the sparse format of the library called `backend`, explicitly.
+
+    Torch gets CSR with int32 indices, with which its CPU product is as fast as SciPy's.
+
+    Raises
+    ------
+    TypeError
+        If the library has no sparse matrices.
+    """
+    if backend == "torch":
+        import torch
+
+        parts = (torch.from_numpy(a.astype(np.int32)) for a in (matrix.indptr, matrix.indices))
+        values = torch.from_numpy(np.array(matrix.data))
+        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device)
+    if backend == "cupy":
+        import cupyx.scipy.sparse
+
+        return cupyx.scipy.sparse.csr_matrix(matrix)
+    if backend == "numpy":
+        return matrix
+    raise TypeError(f"backend {backend!r} has no sparse matrices; expected numpy, torch or cupy")
 
 
 def to_numpy(x: Array) -> np.ndarray:
@@ -133,12 +209,22 @@ def compute_dtype(x: Array) -> str:
     return "complex128" if is_complex(x) else "float64"
 
 
+CHUNK = 8192
+"""Entries BLAS sums in one call. From about ten thousand on, OpenBLAS wakes its own threads, which spin against
+those of the compiled kernels: on a busy machine that cost ten times the solve."""
+
+
 def vdot(x: Array, y: Array) -> Any:
     """Inner product ``sum(conj(x) * y)`` over all entries, as a Python scalar.
 
-    The sum runs over flattened arrays in the namespace's own reduction. Conjugation makes it an
-    inner product for complex vectors too.
+    Conjugation makes it an inner product for complex vectors too. On NumPy, partial sums are added up in
+    double precision; elsewhere the library's own reduction runs.
     """
+    if is_numpy(x) and is_numpy(y):
+        u, v = x.reshape(-1), y.reshape(-1)
+        if u.size <= CHUNK:
+            return np.vdot(u, v).item()
+        return sum(np.vdot(u[i : i + CHUNK], v[i : i + CHUNK]).item() for i in range(0, u.size, CHUNK))
     xp = array_namespace(x, y)
     value = xp.vecdot(xp.reshape(x, (-1,)), xp.reshape(y, (-1,)))
     return complex(value) if is_complex(value) else float(value)
@@ -147,6 +233,5 @@ def vdot(x: Array, y: Array) -> Any:
 def norm2(x: Array) -> float:
     """Euclidean norm over all entries, without temporaries of the size of `x` on NumPy."""
     if is_numpy(x):
-        flat = x.reshape(-1)
-        return math.sqrt(float(np.vdot(flat, flat).real))
+        return math.sqrt(vdot(x, x).real)
     return float(array_namespace(x).linalg.vector_norm(x))

@@ -87,7 +87,7 @@ class GridSystem:
         singular = np.abs(sums) < 1e-9 * np.abs(A).max()
         b -= np.where(singular, np.bincount(labels, b) / sizes, 0.0)[labels]
         b[~self.unknown.ravel()] = 0
-        return b.reshape(self.grid3)
+        return b.reshape(self.in_shape)
 
 
 def random_medium(shape, fill, seed):

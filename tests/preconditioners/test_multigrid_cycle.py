@@ -123,7 +123,7 @@ def test_apply_dot_and_shapes():
     assert (M @ b.astype(np.float32)).dtype == np.float32
     assert np.all(M @ np.zeros_like(b) == 0)
     assert M.shape == (108, 108)
-    assert {"linear", "symmetric", "positive_definite"} == M.properties
+    assert {"linear", "symmetric", "positive_definite"} <= M.properties
 
 
 def test_wrong_arguments():

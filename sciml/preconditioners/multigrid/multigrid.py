@@ -12,6 +12,8 @@ import numpy as np
 from ...backends.grid import Grid
 from ...backends.kernels.numba import csr, smoothers, stencil, transfer
 from ...backends.threads import parallel
+from ...operators.base import BaseOperator
+from .chebyshev import chebyshev_coefficients
 from .hierarchy import (
     GRAIN_ROWS,
     BlockLevel,
@@ -42,7 +44,7 @@ class PerLevel:
         return self.values[min(level, len(self.values) - 1)]
 
 
-class Multigrid:
+class Multigrid(BaseOperator):
     """Symmetric positive definite multigrid cycle for a `PoissonOperator`, to be used as ``M`` in ``cg``.
 
     The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous media take
@@ -80,8 +82,6 @@ class Multigrid:
     Computing 56 (1996) 179-196.
     """
 
-    __array_ufunc__ = None
-
     def __init__(
         self,
         A: Any,
@@ -118,11 +118,8 @@ class Multigrid:
                 raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
             if not self._coarse_scaling(level) > 0:
                 raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
-        self.dtype = np.dtype(dtype)
-        self.in_shape = self.out_shape = tuple(getattr(A, "in_shape", A.grid3))
-        n = int(np.prod(A.grid3))
-        self.shape = (n, n)
-        self.properties = frozenset({"linear", "symmetric", "positive_definite"})
+        super().__init__(A.in_shape, A.in_shape, dtype, {"symmetric", "positive_definite"})
+        self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
         self._build(A)
         self.smoother = smoother if self.grid.two_colourable else "chebyshev"
         self._local = threading.local()
@@ -132,7 +129,7 @@ class Multigrid:
     # ------------------------------------------------------------------------------------------ set-up
 
     def _build(self, A: Any) -> None:
-        self.grid = Grid.from_operator(A)
+        self.grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
         self._unit = self.grid.unit
         shift = float(np.min(getattr(A, "shift", 0.0))) / self._unit
         self.transfers: list[Transfer] = []
@@ -389,28 +386,13 @@ class Multigrid:
         z, factor, dot = self.apply_scaled(flat)
         return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
 
-    def matvec(self, r: np.ndarray) -> np.ndarray:
-        """Apply the cycle; the result has the shape and dtype of `r`."""
-        r = np.asarray(r)
-        if r.size != self.grid.cells:
-            raise ValueError(
-                f"r has shape {r.shape}; expected {self.grid.cells} entries or shape {self.in_shape}"
-            )
-        return self.apply_dot(r)[0].astype(r.dtype, copy=False)
-
-    rmatvec = matvec
-
-    def __matmul__(self, r: np.ndarray) -> np.ndarray:
-        return self.matvec(r)
-
-    def __call__(self, r: np.ndarray) -> np.ndarray:
-        return self.matvec(r)
-
-    @property
-    def T(self) -> Multigrid:
-        return self
-
-    H = T
+    def _apply(self, r: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
+        z = self.apply_dot(flat)[0]
+        if self.grid.unknowns < self.grid.cells:
+            blank = self.grid.q == self.grid.none
+            z[blank] = flat[blank] / self._outside
+        return z.reshape(r.shape).astype(r.dtype, copy=False)
 
     # ------------------------------------------------------------------------------------------ information
 
@@ -428,6 +410,17 @@ class Multigrid:
                 P = self.transfers[index].sparse()
             out.append((A, P))
         return out
+
+    def grid_prolongation(self) -> Any:
+        """Piecewise constant P from the first coarse level to the grid, as SciPy CSR."""
+        from scipy.sparse import csr_matrix
+
+        owner = np.full(self.grid.cells, -1, np.int64)
+        n = self.grid.shape[0]
+        parallel(transfer.owners, n, owner, self._stencil, self.blocks, grain=self.grid.grain)
+        rows = np.flatnonzero(owner >= 0)
+        shape = (self.grid.cells, self.levels[0].n)
+        return csr_matrix((np.ones(rows.size), (rows, owner[rows])), shape=shape)
 
     def bytes_per_cycle(self) -> int:
         """Bytes one cycle must move, every array counted once per pass that reads or writes it."""
@@ -504,20 +497,3 @@ class Workspace:
         self.e = self.levels[0].x if self.levels else np.zeros(1, np.float32)
         empty = np.zeros(0, np.int64)
         self.blocks = M.blocks or ((1, 1, 1), (1, 1, 1), empty, empty, empty, empty)
-
-
-def chebyshev_coefficients(degree: int, upper: float = 2.0, ratio: float = 6.0) -> list[tuple[float, float]]:
-    """Pairs (a, c) of the recursion ``d = a d + c D^-1 (b - A x)``, ``x += d`` on [upper / ratio, upper].
-
-    Reference: M. Adams et al., "Parallel multigrid smoothing: polynomial versus Gauss-Seidel", J. Comput. Phys. 188
-    (2003) 593-610.
-    """
-    lower = upper / ratio
-    theta, delta = 0.5 * (upper + lower), 0.5 * (upper - lower)
-    sigma = theta / delta
-    rho = 1.0 / sigma
-    out = [(0.0, 1.0 / theta)]
-    for _ in range(degree - 1):
-        before, rho = rho, 1.0 / (2.0 * sigma - rho)
-        out.append((rho * before, 2.0 * rho / delta))
-    return out
