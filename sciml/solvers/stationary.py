@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.capabilities import require_array
 from ..backends.namespace import Array, norm2
 from ..operators import as_operator
 from .iteration import Callback, System, iterate_until_verified, run
@@ -59,6 +60,7 @@ def multigrid(
     ----------
     Trottenberg, Oosterlee and Schüller, Multigrid (Academic Press, 2001).
     """
+    require_array("multigrid", b)
     if M is None:
         from ..preconditioners import make_preconditioner
 
