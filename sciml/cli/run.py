@@ -98,7 +98,7 @@ def run_solve(
     _check_outputs(plot, json)
     problem, seconds = _built(system)
     console = _console()
-    console.print(f"{problem}  [dim](set up in {seconds:.2g} s)[/dim]", highlight=False)
+    console.print(f"{problem}  [dim](built in {seconds:.2g} s)[/dim]", highlight=False)
     for note in problem.notes:
         console.print(f"  {note}", highlight=False)
     with _progress() as tell:
