@@ -98,7 +98,7 @@ def run_solve(
     _check_outputs(plot, json)
     problem, seconds = _built(system)
     console = _console()
-    console.print(f"{problem}  [dim](set up in {seconds:.2g} s)[/dim]", highlight=False)
+    console.print(f"{problem}  [dim](built in {seconds:.2g} s)[/dim]", highlight=False)
     for note in problem.notes:
         console.print(f"  {note}", highlight=False)
     with _progress() as tell:
@@ -197,7 +197,8 @@ def _check_outputs(*paths: Path | None) -> None:
 def _plot_solution(problem: Problem, run: Run, path: Path) -> None:
     from ..plotting import save, solution
 
-    save(solution(problem, run.result, run.method.name), path)
+    label = None if run.method.solver == "auto" else run.method.name  # None: what auto chose
+    save(solution(problem, run.result, label), path)
 
 
 def _speed_up(runs: list[Run]) -> float | None:

@@ -112,14 +112,14 @@ def _walls(solid: np.ndarray, rng: np.random.Generator) -> None:
     for axis, walls in enumerate(positions):
         others = [a for a in range(solid.ndim) if a != axis]
         pieces = [_pieces(positions[a], solid.shape[a]) for a in others]
-        for p, *piece in itertools.product(walls, *pieces):
+        for p, piece in itertools.product(walls, list(itertools.product(*pieces))):
             where: list[int | slice] = [p] * solid.ndim
             for a, span in zip(others, piece, strict=True):
                 where[a] = slice(*span)
-            across = others[rng.integers(len(others))]  # the direction in which the slit is two cells wide
-            first, last = piece[others.index(across)]
-            start = rng.integers(first, max(first + 1, last - 1))
-            where[across] = slice(start, min(start + 2, last))
+            k = int(rng.integers(len(others)))  # the slit is two cells wide along this one of the others
+            first, last = piece[k]
+            start = int(rng.integers(first, max(first + 1, last - 1)))
+            where[others[k]] = slice(start, min(start + 2, last))
             solid[tuple(where)] = False
 
 

@@ -271,7 +271,7 @@ def _operator_with_obstacles(
     count = int(np.count_nonzero(filled))
     mask |= filled
     A = PoissonOperator(shape, cells=mask, **settings)
-    return A, mask, f" {obstacles}", (f"{count} cells of enclosed fluid were filled",)
+    return A, mask, f" {obstacles}", (f"enclosed fluid was filled: {count} cell(s)",)
 
 
 def _unreachable(A: PoissonOperator) -> np.ndarray | None:
