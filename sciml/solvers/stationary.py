@@ -59,6 +59,14 @@ def multigrid(
     References
     ----------
     Trottenberg, Oosterlee and Schüller, Multigrid (Academic Press, 2001).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml import PoissonOperator, multigrid
+    >>> A, b = PoissonOperator((64, 64)), np.ones((64, 64))
+    >>> multigrid(A, b).iterations < 20
+    True
     """
     require_array("multigrid", b)
     if M is None:
