@@ -32,7 +32,7 @@ _PUBLIC = {
         "ssor",
     ),
 }
-_MODULES = ("backends", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")
+_MODULES = ("backends", "io", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = ["__version__", *_HOME, *_MODULES]

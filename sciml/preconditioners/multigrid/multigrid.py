@@ -391,6 +391,8 @@ class Multigrid(BaseOperator):
         return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
 
     def _apply(self, r: np.ndarray) -> np.ndarray:
+        if r.dtype.kind == "c":
+            return self._apply(r.real) + 1j * self._apply(r.imag)
         flat = np.ascontiguousarray(r, np.float64).reshape(-1)
         z = self.apply_dot(flat)[0]
         if self.grid.unknowns < self.grid.cells:
