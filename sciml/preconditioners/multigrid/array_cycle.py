@@ -25,7 +25,7 @@ __all__ = ["ArrayCycle"]
 
 @dataclass
 class _Level:
-    """``A`` (a callable), the inverse diagonal, the transfer to the next level and its smoother's recursion."""
+    """``A`` (a callable), inverse diagonal, transfer to the next level, the smoother's recursion."""
 
     apply: Any
     inverse_diagonal: Array

@@ -49,10 +49,11 @@ class PerLevel:
 class Multigrid(BaseOperator):
     """Symmetric positive definite multigrid cycle for a `PoissonOperator`, to be used as ``M`` in ``cg``.
 
-    The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous media take
-    no more iterations than a box. Post-smoothing is the adjoint of pre-smoothing, which makes the cycle a symmetric
-    positive definite linear map for every choice of the parameters below (``0 < omega < 2``, scaling > 0). It runs in
-    float32; residuals are normalised first, so the result scales exactly with its input's size.
+    The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous
+    media take no more iterations than a box. Post-smoothing is the adjoint of pre-smoothing, which makes the
+    cycle a symmetric positive definite linear map for every choice of the parameters below (``0 < omega <
+    2``, scaling > 0). It runs in float32; residuals are normalised first, so the result scales exactly with
+    its input's size.
 
     Parameters
     ----------
@@ -79,9 +80,9 @@ class Multigrid(BaseOperator):
 
     Notes
     -----
-    References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55 (1995)
-    379-393 (over-correction); P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed aggregation",
-    Computing 56 (1996) 179-196.
+    References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55
+    (1995) 379-393 (over-correction); P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed
+    aggregation", Computing 56 (1996) 179-196.
     """
 
     def __init__(
@@ -148,14 +149,14 @@ class Multigrid(BaseOperator):
         if self.smooth_from is not None and not isotropic:
             self._smooth_from = min(self.smooth_from, 1)
         self.coarsest = Coarsest(None)
+        self.levels: list[BlockLevel | SparseLevel] = []
         if max(factors) == 1:
-            self.levels = []
             return
         self.blocks, block_level = first_coarse_level(
             grid, factors, split=self.split, coarse_scaling=self._coarse_scaling(0), shift=shift
         )
         level = block_level.sparse()
-        self.levels: list[BlockLevel | SparseLevel] = [block_level]
+        self.levels = [block_level]
         if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
             # Solved directly, or smoothed with more than two colours: either way in CSR.
             level.colour(True, grid.periodic)
@@ -213,16 +214,16 @@ class Multigrid(BaseOperator):
         grid = self.grid
         for phase in range(1, 4 if kind == smoothers.PROLONG else 3):
             parallel(
-                smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil, self._comb,
-                work.blocks, e, None, dots, grain=grid.grain,
+                smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil,
+                self._comb, work.blocks, e, None, dots, grain=grid.grain,
             )  # fmt: skip
 
     def _chebyshev_grid(self, work, b, scale) -> None:
         grid = self.grid
         for a, c in chebyshev_coefficients(2 * self._sweeps(0)):
             parallel(
-                smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c), b,
-                scale, self._stencil, grain=grid.grain,
+                smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c),
+                b, scale, self._stencil, grain=grid.grain,
             )  # fmt: skip
             work.x, work.y = work.y, work.x
 
@@ -244,8 +245,8 @@ class Multigrid(BaseOperator):
         if self.levels:
             coarse = work.levels[0]
             parallel(
-                transfer.restrict_residual, work.blocks[1][0], work.x, b, s, self._stencil, work.blocks, coarse.b,
-                grain=max(1, grid.grain // 2),
+                transfer.restrict_residual, work.blocks[1][0], work.x, b, s, self._stencil, work.blocks,
+                coarse.b, grain=max(1, grid.grain // 2),
             )  # fmt: skip
             self._coarse_cycle(0, work)
         if self.smoother == "red-black":
@@ -315,8 +316,9 @@ class Multigrid(BaseOperator):
             kind = smoothers.ZERO if not backward and sweep == 0 else smoothers.PLAIN
             for phase in (1, 2):
                 parallel(
-                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1), self._block_stencil,
-                    self._block_comb, work.blocks, work.e, level.extras, work.no_dots, grain=level.grain,
+                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1),
+                    self._block_stencil, self._block_comb, work.blocks, work.e, level.extras, work.no_dots,
+                    grain=level.grain,
                 )  # fmt: skip
 
     def _residual_coarse(self, index: int, work) -> None:
@@ -332,7 +334,7 @@ class Multigrid(BaseOperator):
 
     def _coarse_cycle(self, index: int, work) -> None:
         """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
-        level, v = self.levels[index], work.levels[index]
+        v = work.levels[index]
         if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
             csr.dense_product(self.coarsest.inverse, v.b, v.x)
             return
@@ -409,7 +411,7 @@ class Multigrid(BaseOperator):
     # ------------------------------------------------------------------------------------------ information
 
     def level_matrices(self) -> list[tuple[Any, Any]]:
-        """``(A, P)`` of every coarse level as SciPy CSR; P prolongs from the next coarser level (None on the last)."""
+        """``(A, P)`` of every coarse level as SciPy CSR; P prolongs from the next level (None at the end)."""
         from scipy.sparse import csr_matrix
 
         out = []
@@ -474,13 +476,15 @@ class Multigrid(BaseOperator):
 
     def __repr__(self) -> str:
         lines = [
-            f"Multigrid {self.cycle}-cycle, {1 + len(self.levels)} levels, set-up {self.setup_seconds:.3f} s, "
+            f"Multigrid {self.cycle}-cycle, {1 + len(self.levels)} levels, "
+            f"set-up {self.setup_seconds:.3f} s, "
             f"{self.nbytes / 2**20:.1f} MiB, operator complexity {self.operator_complexity:.2f}",
             "level    unknowns   non-zeros  colours  smoother",
         ]
         colours = 2 if self.smoother == "red-black" else 1
         lines.append(
-            f"{0:5d}{self.grid.unknowns:12d}  {'matrix-free':>10}{colours:9d}  {self.smoother} x{self._sweeps(0)}"
+            f"{0:5d}{self.grid.unknowns:12d}  {'matrix-free':>10}{colours:9d}  "
+            f"{self.smoother} x{self._sweeps(0)}"
         )
         for index, level in enumerate(self.levels):
             last = index == len(self.levels) - 1 and self.coarsest.inverse is not None

@@ -12,15 +12,16 @@ __all__ = ["U", "jit", "lagging", "row_offsets", "tile_width"]
 U = np.uintp
 """Unsigned offsets: numba would otherwise test every index for being negative, and LLVM not vectorise."""
 
-# Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity keep
-# their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
+# Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity
+# keep their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
 # division-by-zero exception, a branch that would stop vectorisation.
 jit: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 
 
 @jit
 def row_offsets(i, j, shape, periodic):
-    """Flat offsets of the row (i, j, :) and of its four neighbour rows in an array with one row of zeros appended.
+    """Flat offsets of the row (i, j, :) and of its four neighbour rows in an array with one row of zeros
+    appended.
 
     A neighbour row outside the box is the appended row, so no kernel needs a mask for the boundary.
     """

@@ -1,7 +1,7 @@
 """Conjugate gradient updates on grids, fused so that one iteration passes twice over memory.
 
-``A p`` is recomputed in the second pass instead of being stored: reading one byte of geometry per cell costs less
-than writing and reading back eight.
+``A p`` is recomputed in the second pass instead of being stored: reading one byte of geometry per cell costs
+less than writing and reading back eight.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _energy_plane(i, first, last, p, stencil, t):
 
 @jit
 def direction(start, stop, phase, z, alpha, beta, p, stencil, sums):
-    """``p = alpha z + beta p`` and ``sums[i] = <p, A p>`` of plane i; phases 1 and 2 with a barrier between them."""
+    """``p = alpha z + beta p``, ``sums[i] = <p, A p>`` of plane i; a barrier parts phases 1 and 2."""
     shape, periodic = stencil[0], stencil[1]
     n1, n2 = shape[1], shape[2]
     t = np.empty(n2, p.dtype)

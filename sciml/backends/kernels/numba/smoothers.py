@@ -2,9 +2,9 @@
 
 The half sweeps of both colours run in one pass over memory: the second colour lags one plane behind the first
 (and both lag behind the prolongation, when it is fused in). Large planes are cut into tiles of rows, so that
-the planes in flight stay in the cache; rows lag at tile borders as planes do. Planes at the border of a thread's slab need planes
-of the neighbouring slab, so a pass has phases with a barrier between them; the values do not depend on the number
-of slabs.
+the planes in flight stay in the cache; rows lag at tile borders as planes do. Planes at the border of a
+thread's slab need planes of the neighbouring slab, so a pass has phases with a barrier between them; the
+values do not depend on the number of slabs.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _relax_row(x, t, b, scale, q, d0, d1, none, comb, p, o, n):
 
 @jit
 def _relax_plane(i, first, last, colour, x, b, scale, stencil, comb, t, dot):
-    """Half sweep over one colour of plane i: every lane is computed and `comb` (omega, 0, omega, ...) blends."""
+    """Half sweep over one colour of plane i: all lanes are computed, `comb` (omega, 0, omega, ...) blends."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n = U(shape[2])
     total = 0.0
@@ -77,8 +77,8 @@ def _prolong_plane(i, first, last, x, e, stencil, blocks, t):
 def _relax_extras(i, colour, zero_guess, x, b, scale, stencil, omega, extras):
     """Complete a half sweep over plane i of the first coarse level, where blocks are split.
 
-    First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other colour),
-    then relax the extra unknowns of this colour.
+    First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other
+    colour), then relax the extra unknowns of this colour.
     """
     if extras is None:
         return
@@ -141,7 +141,8 @@ def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, 
     comb : array
         Alternating omega, 0, omega, ...; one longer than a row.
     extras : tuple or None
-        Couplings of extra unknowns, on the first coarse level (see `sciml.preconditioners.multigrid.hierarchy`).
+        Couplings of extra unknowns, on the first coarse level (see
+        `sciml.preconditioners.multigrid.hierarchy`).
     dots : array
         Where not empty, ``dots[i]`` becomes the sum of x b over plane i after the sweep.
     """
