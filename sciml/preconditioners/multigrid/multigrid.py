@@ -11,8 +11,10 @@ import numpy as np
 
 from ...backends.grid import Grid
 from ...backends.kernels.numba import csr, smoothers, stencil, transfer
+from ...backends.namespace import require_numpy
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
+from ..unknowns import ELSEWHERE
 from .chebyshev import chebyshev_coefficients
 from .hierarchy import (
     GRAIN_ROWS,
@@ -97,6 +99,13 @@ class Multigrid(BaseOperator):
         coarsest_size: int = 200,
         dtype: Any = np.float32,
     ):
+        if not hasattr(A, "grid3"):
+            raise TypeError(f"Multigrid expects a PoissonOperator, but A is a {type(A).__name__}")
+        backend = getattr(A, "backend", "numpy")
+        if backend != "numpy":
+            raise TypeError(
+                f"Multigrid runs on NumPy arrays only, but A was made for {backend}; use {ELSEWHERE}"
+            )
         if cycle not in ("V", "W"):
             raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
         if smoother not in ("red-black", "chebyshev"):
@@ -384,17 +393,18 @@ class Multigrid(BaseOperator):
         """``(M r, r · M r)`` in one go; `r` is flat or grid-shaped float64."""
         flat = np.ascontiguousarray(r, np.float64).reshape(-1)
         z, factor, dot = self.apply_scaled(flat)
-        return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
-
-    def _apply(self, r: np.ndarray) -> np.ndarray:
-        if r.dtype.kind == "c":
-            return self._apply(r.real) + 1j * self._apply(r.imag)
-        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
-        z = self.apply_dot(flat)[0]
-        if self.grid.unknowns < self.grid.cells:
+        z = factor * z[: self.grid.cells].astype(np.float64)
+        if self.grid.unknowns < self.grid.cells:  # cells without an unknown carry the equation s x = b
             blank = self.grid.q == self.grid.none
             z[blank] = flat[blank] / self._outside
-        return z.reshape(r.shape).astype(r.dtype, copy=False)
+            dot += float(flat[blank] @ z[blank])
+        return z.reshape(r.shape), dot
+
+    def _apply(self, r: np.ndarray) -> np.ndarray:
+        require_numpy("Multigrid", r, ELSEWHERE, argument="the vector")
+        if r.dtype.kind == "c":
+            return self._apply(r.real) + 1j * self._apply(r.imag)
+        return self.apply_dot(r)[0].astype(r.dtype, copy=False)
 
     # ------------------------------------------------------------------------------------------ information
 
