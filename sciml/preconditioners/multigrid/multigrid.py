@@ -108,7 +108,9 @@ class Multigrid(BaseOperator):
             raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
         if not hasattr(A, "grid3"):
             A = square_operator("M:multigrid", A)
-            raise TypeError(f"Multigrid expects a PoissonOperator, but A is a {type(A).__name__} (AMG takes matrices)")
+            raise TypeError(
+                f"Multigrid expects a PoissonOperator, but A is a {type(A).__name__} (AMG takes matrices)"
+            )
         require("M:multigrid", getattr(A, "backend", "numpy"))
         start = time.perf_counter()
         self.cycle = cycle
