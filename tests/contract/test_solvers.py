@@ -9,11 +9,11 @@ import pytest
 from libraries import Namespace, namespace_params
 from systems import BOXES, GRID_SYSTEMS, PRECISIONS, SYSTEMS, dtypes_of
 
-from sciml import PoissonOperator
+from sciml import PoissonOperator, inverse, solve
 from sciml.backends.capabilities import supports
 from sciml.backends.namespace import to_numpy
 from sciml.solvers.registry import SOLVERS
-from sciml.testing import SOLVER_CHECKS, check_solver
+from sciml.testing import SOLVER_CHECKS, check_preconditioner, check_solver
 
 GRID_ONLY = {"fft", "multigrid"}
 REAL_ONLY = {"minres", "fft", "multigrid"}
@@ -90,6 +90,29 @@ def test_solver_on_system(system, solver, namespace, dtype):
     residual = np.linalg.norm(right - matrix @ to_numpy(result.x).reshape(-1))
     assert residual <= 1.001 * rtol * np.linalg.norm(right)
     assert math.isclose(residual, result.residual_norm, rel_tol=1e-3, abs_tol=1e-6 * result.tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex128"])
+def test_automatic_choice_keeps_the_contract(dtype):
+    # It may choose a direct method, which ends before the callback could stop it.
+    assert check_solver(solve, dtype=dtype, skip={"callback_stop"}) == []
+
+
+INVERSES = {
+    "cg": {},
+    "cg+multigrid": {"rtol": 1e-3},
+    "splu": {},
+    "fft": {},
+    "sor": {"rtol": 0, "maxiter": 5},
+    "ssor": {"rtol": 0, "maxiter": 4},
+    "multigrid": {"rtol": 0, "maxiter": 2},
+}
+
+
+@pytest.mark.parametrize("method", INVERSES)
+def test_a_solver_as_an_operator_keeps_the_contract_of_preconditioners(method):
+    A = PoissonOperator((6, 5))
+    assert check_preconditioner(inverse(A, method, **INVERSES[method]), A) == []
 
 
 LARGE = {"cg", "fcg", "multigrid", "fft"}
