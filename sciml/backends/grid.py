@@ -103,7 +103,8 @@ class Grid:
                 faces = self._float_faces
             else:
                 faces = tuple((f / unit).astype(dtype) for f in faces)
-        none: Any = int(self.none) if self.q.dtype == np.uint8 else self.none
+        # A byte compares with a byte in the narrowest vectors.
+        none: Any = self.q.dtype.type(self.none)
         w = tuple(t(v / unit) for v in self.weights)
         return (self.shape, self.periodic, self.q, t(self.d0 / unit), t(self.d1 / unit), none, w, faces)
 

@@ -290,7 +290,7 @@ class Multigrid(BaseOperator):
         A = (level.indptr, level.indices, level.data)
         sizes = np.diff(level.colour_start)
         for _ in range(self._sweeps(index + 1)):
-            if level.n < 4 * GRAIN_ROWS:
+            if sizes.max(initial=0) < 2 * GRAIN_ROWS:
                 csr.gauss_seidel(
                     0,
                     level.colour_start[-1],
