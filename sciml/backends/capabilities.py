@@ -13,6 +13,7 @@ BACKENDS = ("numpy", "torch", "cupy", "array-api-strict")
 
 _ALL = frozenset(BACKENDS)
 _CPU = frozenset({"numpy"})
+_SPARSE = frozenset({"numpy", "torch", "cupy"})  # libraries with sparse matrices
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ CAPABILITIES: dict[str, Capability] = {
     "fcg": Capability("solver", _ALL),
     "sor": Capability("solver", _ALL, "red-black on grids everywhere; natural order on matrices: numpy"),
     "ssor": Capability("solver", _ALL, "red-black on grids everywhere; natural order on matrices: numpy"),
-    "multigrid": Capability("solver", _CPU),
+    "multigrid": Capability("solver", _SPARSE, "structured grids"),
     "gmres": Capability("solver", _CPU),
     "minres": Capability("solver", _CPU),
     "bicgstab": Capability("solver", _CPU),
@@ -51,7 +52,7 @@ CAPABILITIES: dict[str, Capability] = {
     "M:amg": Capability("preconditioner", _CPU),
     "M:amg-sa": Capability("preconditioner", _CPU),
     "M:amg-rs": Capability("preconditioner", _CPU),
-    "M:multigrid": Capability("preconditioner", _CPU, "structured grids"),
+    "M:multigrid": Capability("preconditioner", _SPARSE, "structured grids"),
     "M:lu": Capability("preconditioner", _CPU),
 }
 """Solvers by their name, preconditioners as ``M:name`` (some names are both)."""

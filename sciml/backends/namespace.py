@@ -156,7 +156,7 @@ def sparse_from_scipy(matrix: Any, backend: str, *, device: Any = None) -> Any:
 
         parts = (torch.from_numpy(a.astype(np.int32)) for a in (matrix.indptr, matrix.indices))
         values = torch.from_numpy(np.array(matrix.data))
-        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device)
+        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device, check_invariants=False)
     if backend == "cupy":
         import cupyx.scipy.sparse
 
@@ -201,8 +201,8 @@ def compute_dtype(x: Array) -> str:
 
 
 CHUNK = 8192
-"""Entries BLAS sums in one call. From about ten thousand on, OpenBLAS wakes its own threads, which spin against
-those of the compiled kernels: on a busy machine that cost ten times the solve."""
+"""Entries BLAS sums in one call. From about ten thousand on, OpenBLAS wakes its own threads, which spin
+against those of the compiled kernels: on a busy machine that cost ten times the solve."""
 
 
 def vdot(x: Array, y: Array) -> Any:

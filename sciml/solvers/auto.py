@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.capabilities import supports
 from ..backends.namespace import Array, array_namespace, backend_name, is_array, is_complex, is_numpy
 from ..operators import MatrixOperator, PoissonOperator, as_operator
 from ..preconditioners import FFT, LU, PRECONDITIONERS
@@ -193,7 +194,8 @@ def _candidates(A: Any, b: Array, M: Any) -> Iterator[Candidate]:
 
 def _for_poisson(A: PoissonOperator, b: Array) -> Iterator[Candidate]:
     if not is_numpy(b):
-        yield Candidate("cg", "jacobi", f"A is a Poisson operator, and this runs on {backend_name(b)} arrays")
+        name = "multigrid" if supports("M:multigrid", backend_name(b)) else "jacobi"
+        yield Candidate("cg", name, f"A is a Poisson operator, and this runs on {backend_name(b)} arrays")
         return
     transforms = FFT(A)
     if transforms.exact:

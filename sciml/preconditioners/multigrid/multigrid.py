@@ -9,12 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.capabilities import require, require_array
+from ...backends.capabilities import require
 from ...backends.grid import GRAIN_CELLS, Grid
 from ...backends.kernels.numba import codes, csr, smoothers, stencil, transfer
+from ...backends.namespace import backend_name, norm2, vdot
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
 from ..unknowns import square_operator
+from .array_cycle import ArrayCycle
 from .chebyshev import chebyshev_coefficients
 from .hierarchy import (
     GRAIN_ROWS,
@@ -133,6 +135,8 @@ class Multigrid(BaseOperator):
         self.smoother = smoother if self.grid.two_colourable else "chebyshev"
         self._local = threading.local()
         self._prepare()
+        self.backend = getattr(A, "backend", "numpy")
+        self._array_cycle = None if self.backend == "numpy" else ArrayCycle(self, A)
         self.setup_seconds = time.perf_counter() - start
 
     # ------------------------------------------------------------------------------------------ set-up
@@ -381,7 +385,7 @@ class Multigrid(BaseOperator):
         if norm is None:
             # Dividing by the largest entry first keeps squares in range.
             peak = float(np.abs(r[:cells]).max(initial=0.0))
-            norm = peak * float(np.linalg.norm(r[:cells] / peak)) if 0 < peak < np.inf else peak
+            norm = peak * norm2(r[:cells] / peak) if 0 < peak < np.inf else peak
         work = self._workspace()
         if not norm > 0 or not np.isfinite(norm):
             work.x[:] = 0 if norm == 0 else np.nan
@@ -394,7 +398,13 @@ class Multigrid(BaseOperator):
 
     def apply_dot(self, r: np.ndarray) -> tuple[np.ndarray, float]:
         """``M r`` and the real part of ``⟨r, M r⟩``, in one go where `r` is real and every cell an unknown."""
-        require_array("M:multigrid", r)
+        if backend_name(r) != self.backend:
+            raise TypeError(
+                f"the vector is a {backend_name(r)} array; this Multigrid expects {self.backend} arrays"
+            )
+        if self._array_cycle is not None:
+            z = self._array_cycle(r)
+            return z, vdot(r, z).real
         if r.dtype.kind == "c":
             (z, real), (w, imaginary) = self.apply_dot(r.real), self.apply_dot(r.imag)
             return (z + 1j * w).astype(r.dtype, copy=False), real + imaginary
