@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BACKENDS", "CAPABILITIES", "Capability", "require", "supported", "supports"]
+from .namespace import Array, backend_name, is_array
+
+__all__ = ["BACKENDS", "CAPABILITIES", "Capability", "require", "require_array", "supported", "supports"]
 
 BACKENDS = ("numpy", "torch", "cupy", "array-api-strict")
 """Array libraries; array-api-strict stands in the tests for any other library of the standard."""
@@ -97,3 +99,9 @@ def require(name: str, backend: str) -> None:
     raise TypeError(
         f"{capability.kind} {name.removeprefix('M:')} runs on {works} arrays, not {backend}; {advice}"
     )
+
+
+def require_array(name: str, x: Array) -> None:
+    """`require` for the library of the array `x`; what is no array is left to the caller's own checks."""
+    if is_array(x):
+        require(name, backend_name(x))

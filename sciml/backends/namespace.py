@@ -32,7 +32,6 @@ __all__ = [
     "namespace_named",
     "norm2",
     "real_dtype",
-    "require_numpy",
     "require_same_backend",
     "sparse_from_scipy",
     "to_numpy",
@@ -79,14 +78,6 @@ def is_numpy(x: object) -> bool:
 def device(x: Array) -> Any:
     """The device `x` lives on, as its library names it."""
     return compat.device(x)
-
-
-def require_numpy(name: str, x: Array, instead: str, argument: str = "b") -> None:
-    """Raise `TypeError` unless `x` is a NumPy array; `instead` names what runs in other libraries."""
-    if is_array(x) and not is_numpy(x):
-        raise TypeError(
-            f"{name} runs on NumPy arrays only, but {argument} is a {backend_name(x)} array; use {instead}"
-        )
 
 
 def require_same_backend(reference: Array, **others: Array) -> None:

@@ -13,7 +13,7 @@ from ..backends.namespace import Array, array_namespace, backend_name, is_array,
 from ..operators import MatrixOperator, PoissonOperator, as_operator
 from ..preconditioners import FFT, LU, PRECONDITIONERS
 from ..preconditioners.unknowns import is_hermitian
-from .iteration import Callback, report
+from .iteration import ON_FAILURE, Callback, report
 from .registry import SOLVERS, prepare, split_method
 from .result import SolveResult, Status
 
@@ -106,6 +106,8 @@ def solve(
         raise ValueError(
             f"M is {M!r}; expected 'auto', None, one of {', '.join(PRECONDITIONERS)}, or an operator"
         )
+    if on_failure not in ON_FAILURE:
+        raise ValueError(f"on_failure is {on_failure!r}; expected one of {', '.join(ON_FAILURE)}")
     common = {"x0": x0, "rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     if method != "auto":
         candidate = _named(method, M)

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ...backends.capabilities import require, require_array
 from ...backends.grid import GRAIN_CELLS, Grid
 from ...backends.kernels.numba import codes, csr, smoothers, stencil, transfer
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
+from ..unknowns import square_operator
 from .chebyshev import chebyshev_coefficients
 from .hierarchy import (
     GRAIN_ROWS,
@@ -105,6 +107,12 @@ class Multigrid(BaseOperator):
             raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
         if interpolation != "constant":
             raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
+        if not hasattr(A, "grid3"):
+            A = square_operator("M:multigrid", A)
+            raise TypeError(
+                f"Multigrid expects a PoissonOperator, but A is a {type(A).__name__} (AMG takes matrices)"
+            )
+        require("M:multigrid", getattr(A, "backend", "numpy"))
         start = time.perf_counter()
         self.cycle = cycle
         self.split = bool(split)
@@ -386,20 +394,22 @@ class Multigrid(BaseOperator):
         return z, factor, float(dots.sum()) * factor / scale
 
     def apply_dot(self, r: np.ndarray) -> tuple[np.ndarray, float]:
-        """``(M r, r · M r)`` in one go; `r` is flat or grid-shaped float64."""
-        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
-        z, factor, dot = self.apply_scaled(flat)
-        return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
-
-    def _apply(self, r: np.ndarray) -> np.ndarray:
+        """``M r`` and the real part of ``⟨r, M r⟩``, in one go where `r` is real and every cell an unknown."""
+        require_array("M:multigrid", r)
         if r.dtype.kind == "c":
-            return self._apply(r.real) + 1j * self._apply(r.imag)
+            (z, real), (w, imaginary) = self.apply_dot(r.real), self.apply_dot(r.imag)
+            return (z + 1j * w).astype(r.dtype, copy=False), real + imaginary
         flat = np.ascontiguousarray(r, np.float64).reshape(-1)
-        z = self.apply_dot(flat)[0]
+        padded, factor, dot = self.apply_scaled(flat)
+        z = factor * padded[: self.grid.cells].astype(np.float64)
         if self.grid.unknowns < self.grid.cells:
             blank = self.grid.q == self.grid.none
             z[blank] = flat[blank] / self._outside
-        return z.reshape(r.shape).astype(r.dtype, copy=False)
+            dot += float(flat[blank] @ z[blank])
+        return z.reshape(r.shape).astype(r.dtype, copy=False), dot
+
+    def _apply(self, r: np.ndarray) -> np.ndarray:
+        return self.apply_dot(r)[0]
 
     # ------------------------------------------------------------------------------------------ information
 
