@@ -440,9 +440,14 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
         # Make the constants exact null vectors, then lift them to eigenvalue `strength`.
         project = np.eye(level.n) - kernel @ kernel.T
         dense = project @ dense @ project + strength * (kernel @ kernel.T)
+    # Smoothing can annihilate a vector of a tiny component, and the matrix is singular there. No harm:
+    # what a slightly shifted inverse does to that vector, the prolongation annihilates again.
+    dense[np.diag_indices(level.n)] *= 1.0 + 1e-6
     inverse = np.ascontiguousarray(dense)
     csr.invert(inverse)
     if kernel.shape[1]:
         inverse -= (kernel @ kernel.T) / strength
     inverse[~active, ~active] = 0.0
+    if not np.isfinite(inverse).all():
+        return Coarsest(None)
     return Coarsest(np.ascontiguousarray(0.5 * (inverse + inverse.T), np.float32))

@@ -64,7 +64,8 @@ class Multigrid(BaseOperator):
     omega : float or sequence of float, optional
         Relaxation of the red-black smoother, one per level (the last repeats).
     sweeps : int or sequence of int
-        Smoothing sweeps before and after the coarse correction.
+        Smoothing sweeps before and after the coarse correction, one per level (the last repeats). More on the
+        small deep levels cost next to nothing and keep iterations from growing with size.
     cycle : {"V", "W"}
         W visits every level below the first coarse one twice as often as the one above it.
     coarse_scaling : float or sequence of float
@@ -92,7 +93,7 @@ class Multigrid(BaseOperator):
         A: Any,
         *,
         omega: float | Sequence[float] | None = None,
-        sweeps: int | Sequence[int] = 2,
+        sweeps: int | Sequence[int] = (2, 2, 2, 4),
         cycle: str = "V",
         coarse_scaling: float | Sequence[float] = 0.5,
         smooth_from: int | None = 2,
