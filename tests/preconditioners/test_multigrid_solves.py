@@ -86,7 +86,7 @@ def fused_systems():
 @pytest.mark.parametrize("preconditioned", [False, True], ids=["plain", "multigrid"])
 @pytest.mark.parametrize(("name", "A"), list(fused_systems()), ids=lambda v: v if isinstance(v, str) else "")
 def test_fused_updates_equal_the_plain_ones(name, A, preconditioned, start):
-    """On the operator CG runs fused kernels, on its matrix the array API: the same iterations and iterates."""
+    """On the operator CG runs fused kernels, on its matrix the array API: the same iterates."""
     rng = np.random.default_rng(1)
     b = rng.standard_normal(A.shape[0])  # not zero in solid cells, which carry an equation of their own
     settings = {"M": Multigrid(A) if preconditioned else None, "rtol": 1e-8}
