@@ -11,7 +11,7 @@ from typing import Any
 from ._version import __version__
 
 _PUBLIC = {
-    "operators": ("BaseOperator", "Block", "CallableOperator", "Identity", "PoissonOperator", "as_operator"),
+    "operators": ("BaseOperator", "Block", "CallableOperator", "Identity", "PoissonOperator", "SaddlePoint", "as_operator", "constrained_qp", "matrix_game"),
     "solvers": (
         "IterationState",
         "SolveResult",
@@ -20,9 +20,13 @@ _PUBLIC = {
         "Status",
         "bicgstab",
         "cg",
+        "eag",
+        "extragradient",
         "fast_poisson",
         "fcg",
+        "forward_backward",
         "gmres",
+        "halpern",
         "inverse",
         "minres",
         "multigrid",
@@ -30,6 +34,7 @@ _PUBLIC = {
         "sor",
         "splu",
         "ssor",
+        "vr_extragradient",
     ),
 }
 _MODULES = ("backends", "io", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")

@@ -4,12 +4,16 @@ from .adapters import bicgstab, gmres, minres
 from .auto import solve
 from .cg import cg
 from .direct import fast_poisson, splu
+from .extragradient import eag, extragradient
 from .fcg import fcg
+from .forward_backward import forward_backward
+from .halpern import halpern
 from .inverse import inverse
 from .result import IterationState, SolverError, SolveResult, SolverWarning, Status
 from .sor import sor
 from .ssor import ssor
 from .stationary import multigrid
+from .vr_extragradient import vr_extragradient
 
 __all__ = [
     "IterationState",
@@ -19,9 +23,13 @@ __all__ = [
     "Status",
     "bicgstab",
     "cg",
+    "eag",
+    "extragradient",
     "fast_poisson",
     "fcg",
+    "forward_backward",
     "gmres",
+    "halpern",
     "inverse",
     "minres",
     "multigrid",
@@ -29,4 +37,5 @@ __all__ = [
     "sor",
     "splu",
     "ssor",
+    "vr_extragradient",
 ]
