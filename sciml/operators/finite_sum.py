@@ -150,8 +150,8 @@ class AffineSum(FiniteSumBase):
         ``‖K‖₂``; found by power iteration where it is not given.
     G : object with ``resolvent``, optional
     solve : callable, optional
-        ``solve(w, step)`` returns ``(I + step K)⁻¹ (w + step q)``, the resolvent of `F` itself; with it
-        `halpern` splits as Douglas and Rachford do.
+        ``solve(w, step)`` returns ``(I + step K)⁻¹ (w + step q)``, the resolvent of `F` itself, for a
+        number or an array `step`; with it `halpern` splits as Douglas and Rachford do.
 
     Examples
     --------

@@ -84,13 +84,14 @@ class SaddlePoint(FiniteSumBase):
             0.0 if M is None else operator_norm(M.matvec, M.matvec, v, tangent=t)
             for M, v, t in ((self.H, self.c, tx), (self.D, self.d, ty))
         )
-        full = math.hypot(self.coupling, max(self.curvature))
+        self.G = Product([(Gx, nx), (Gy, ny)])
+        full = operator_norm(self._linear, self._linear_adjoint, xp.concat([self.c, self.d]), tangent=self.G.tangent)
         self._blocks = self._read_columns()
         n = 1 if self._blocks is None else max(nx, ny)
         average = full if self._blocks is None else self._average_lipschitz(n)
         super().__init__(
             n, (nx + ny,), self.A.dtype, lipschitz=max(average, full), lipschitz_full=full,
-            G=Product([(Gx, nx), (Gy, ny)]),
+            G=self.G,
         )  # fmt: skip
 
     def _read_columns(self) -> dict[str, Any] | None:
@@ -131,16 +132,21 @@ class SaddlePoint(FiniteSumBase):
         sx, sy = self.smooth_part(x, y)
         return array_namespace(u).concat([sx + self.A.rmatvec(y), sy - self.A.matvec(x)])
 
+    def _linear(self, u: Array, sign: float = 1.0) -> Array:
+        """``K u`` (``Kᵀ u`` for ``sign=-1``): `F` without its constants."""
+        x, y = self.split(u)
+        gx, gy = sign * self.A.rmatvec(y), -sign * self.A.matvec(x)
+        gx = gx if self.H is None else gx + self.H.matvec(x)
+        gy = gy if self.D is None else gy + self.D.matvec(y)
+        return array_namespace(u).concat([gx, gy])
+
+    def _linear_adjoint(self, u: Array) -> Array:
+        return self._linear(u, -1.0)
+
     def difference(self, batch: np.ndarray, u: Array, v: Array) -> Array:
         delta = u - v
         if self._blocks is None:
-            x, y = self.split(delta)
-            parts = [self.A.rmatvec(y), -self.A.matvec(x)]
-            if self.H is not None:
-                parts[0] = parts[0] + self.H.matvec(x)
-            if self.D is not None:
-                parts[1] = parts[1] + self.D.matvec(y)
-            return array_namespace(u).concat(parts)
+            return self._linear(delta)
         (nx, ny), rows = self.sizes, self._blocks
         x, y = self.split(delta)
         ix, iy = (batch, batch) if nx == ny else (batch[batch < nx], batch[batch < ny])

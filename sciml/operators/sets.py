@@ -46,6 +46,13 @@ class Resolvent:
         """Orthogonal projection of `d` onto the span of differences of feasible points."""
         return d
 
+    def free(self, w: Array, step: Any) -> Array | None:
+        """Boolean array: entries of `w` that the resolvent moves freely, where it acts entry by entry.
+
+        None where entries are coupled (simplex, balls, affine sets).
+        """
+        return None
+
     def check(self, u: Array) -> None:
         """Raise `ValueError` unless the set fits arrays like `u`."""
 
@@ -63,6 +70,9 @@ class Resolvent:
 
 class WholeSpace(Resolvent):
     """No constraint."""
+
+    def free(self, w: Array, step: Any) -> Array:
+        return w == w
 
     def compiled(self, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         return _compiled_box(size, -np.inf, np.inf)
@@ -131,6 +141,9 @@ class Box(Resolvent):
             elif math.isfinite(bound):
                 u = bounded(u, xp.asarray(bound, dtype=u.dtype, device=device(u)))
         return u
+
+    def free(self, w: Array, step: Any) -> Array:
+        return (w > self.lower) & (w < self.upper)
 
     def check(self, u: Array) -> None:
         for name in ("lower", "upper"):
@@ -224,6 +237,9 @@ class L1Norm(Resolvent):
         xp = array_namespace(u)
         return xp.sign(u) * xp.clip(xp.abs(u) - self.weight * step, min=0.0)
 
+    def free(self, w: Array, step: Any) -> Array:
+        return array_namespace(w).abs(w) > self.weight * step
+
 
 class Product(Resolvent):
     """One set per consecutive part of a flat vector.
@@ -260,6 +276,10 @@ class Product(Resolvent):
 
     def tangent(self, d: Array) -> Array:
         return array_namespace(d).concat([part.tangent(d[s]) for part, s in self._each(d)])
+
+    def free(self, w: Array, step: Any) -> Array | None:
+        masks = [part.free(w[s], step[s] if is_array(step) else step) for part, s in self._each(w)]
+        return None if any(mask is None for mask in masks) else array_namespace(w).concat(masks)
 
     def check(self, u: Array) -> None:
         if tuple(u.shape) != (self.edges[-1],):

@@ -63,9 +63,10 @@ def halpern(
         The map ``T`` of the deterministic method; ``"auto"`` reads it from the structure of `F`.
     step : float, optional
         Step η. Defaults: ``1/L_full`` for forward–backward, ``1/(4L)`` for ``"page"``, ``√n/L`` for
-        ``"forb"``, 1 (times the safe steps) for primal–dual, the first η for Douglas–Rachford.
+        ``"forb"``, 1 (times the safe steps) for primal–dual; a number fixes the η of Douglas–Rachford.
     primal_weight : float or "adaptive"
-        Balance of primal against dual steps (η for Douglas–Rachford); adaptive from 1 at restarts.
+        Balance of primal against dual steps, adaptive from 1 at restarts; for Douglas–Rachford η itself, where
+        adaptive means one η for entries that move freely and one for entries held by a constraint.
     reflection : float, optional
         ρ in ``(1 + ρ) T − ρ``; by default the largest safe one, 0 in the variance-reduced methods.
     restart : "adaptive", int or None
@@ -156,7 +157,7 @@ def _deterministic(
     reflection: float | None,
 ) -> Status | None:
     """``u ← λ u₀ + (1 − λ)((1 + ρ) T(u) − ρ u)``, ``λ = 1/(k + 2)``."""
-    T = choose_splitting(problem, splitting, step, balance.weight)
+    T = choose_splitting(problem, splitting, step, balance.weight, balance.adaptive)
     rho = T.reflection if reflection is None else reflection
     balance.weight = balance.best = T.weight
     problem.info["splitting"] = type(T).__name__
