@@ -28,7 +28,7 @@ from .result import IterationState, SolveResult, Status
 __all__ = ["Inclusion", "InclusionState", "run_inclusion"]
 
 CHECK_EVERY = 50
-"""Iterations between two computed residuals while the estimate says there is far to go."""
+"""Most iterations between two computed residuals while the estimate says there is far to go (at first fewer)."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class Inclusion:
         if estimate > 0 and self.history:
             # Never trust a ratio blindly: shrinking it by more than a half per check would skip convergence.
             self._ratio = max(self.history[-1] / estimate, 0.5 * self._ratio)
-        gap = 1 if status is None and self._ratio * estimate <= self.tolerance else CHECK_EVERY
+        # A tenth of the iterations is the most that a late discovery can cost, and the most spent on looking.
+        gap = min(CHECK_EVERY, 5 + self.iterations // 10)
         self._next_check = self.iterations + gap
         return status
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from ..backends.namespace import Array, norm2
+from ..backends.namespace import Array, norm2, vdot
 from ..operators.saddle import SaddlePoint
 from ..operators.sets import Product, Resolvent, WholeSpace
 from .inclusion import Inclusion, full_constant, ones_like
@@ -142,13 +142,14 @@ class DouglasRachford:
         self.x = u = problem.resolvent(w, eta)
         self.v, self.Fv = v, (z - v) / eta
         problem.point = (w if problem.constrained else u, eta)
-        return z + (u - v), norm2((u - v) / eta)
+        d = u - v
+        return z + d, math.sqrt(vdot(d, d / eta).real)
 
     def travelled(self, anchor: Array, u: Array) -> float:
         return 1.0
 
     def rebalance(self, weight: float, u: Array) -> Array:
-        """Follow the constraints; keep ``v`` and ``F(v)``, so that ``z = v + η F(v)`` of the new η."""
+        """Follow the constraints; keep ``u`` and ``F(v)``, so that ``z = u + η F(v)`` of the new η."""
         xp = self.problem.xp
         free = getattr(self.problem.G, "free", lambda *_: None)(self.w, self.eta)
         if free is None or self.fast == self.slow or self.changes >= self.METRICS:
@@ -157,7 +158,7 @@ class DouglasRachford:
         if bool(xp.all(eta == self.eta)):
             return u
         self.eta, self.changes = eta, self.changes + 1
-        return self.v + eta * self.Fv
+        return self.x + eta * self.Fv
 
 
 def smallest_curvature(problem: Inclusion, L: float) -> float:
