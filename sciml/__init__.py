@@ -30,6 +30,8 @@ _PUBLIC = {
         "inverse",
         "minres",
         "multigrid",
+        "projected_multigrid",
+        "projected_sor",
         "solve",
         "sor",
         "splu",

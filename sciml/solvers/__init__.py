@@ -9,6 +9,8 @@ from .fcg import fcg
 from .forward_backward import forward_backward
 from .halpern import halpern
 from .inverse import inverse
+from .projected_multigrid import projected_multigrid
+from .projected_sor import projected_sor
 from .result import IterationState, SolverError, SolveResult, SolverWarning, Status
 from .sor import sor
 from .ssor import ssor
@@ -33,6 +35,8 @@ __all__ = [
     "inverse",
     "minres",
     "multigrid",
+    "projected_multigrid",
+    "projected_sor",
     "solve",
     "sor",
     "splu",

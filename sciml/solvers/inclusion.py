@@ -111,20 +111,26 @@ class Inclusion:
 
         `estimate` is any quantity that falls in proportion to the residual; their ratio is learned.
         """
-        if self.fixed:
-            return None
         if not math.isfinite(estimate):
             return Status.NONFINITE
-        if estimate * self._ratio > self.tolerance and self.iterations < self._next_check:
+        if not self.due(estimate):
             return None
         status = self.certify()
-        if estimate > 0 and self.history:
+        self.learn(estimate)
+        return status
+
+    def due(self, estimate: float) -> bool:
+        """Whether the residual should be computed now; see `check`."""
+        near = estimate * self._ratio <= self.tolerance
+        return not self.fixed and (near or self.iterations >= self._next_check)
+
+    def learn(self, estimate: float) -> None:
+        """Relate the residual just computed to its estimate, and plan the next computation."""
+        if estimate > 0:
             # Never trust a ratio blindly: shrinking it by more than a half per check would skip convergence.
             self._ratio = max(self.history[-1] / estimate, 0.5 * self._ratio)
         # A tenth of the iterations is the most that a late discovery can cost, and the most spent on looking.
-        gap = min(CHECK_EVERY, 5 + self.iterations // 10)
-        self._next_check = self.iterations + gap
-        return status
+        self._next_check = self.iterations + min(CHECK_EVERY, 5 + self.iterations // 10)
 
     def certify(self, F_u: Array | None = None) -> Status | None:
         """Compute ``‖F(u) + g‖`` at the resolvent of `point`; `F_u` may be passed where it is known."""
