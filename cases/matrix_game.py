@@ -6,7 +6,8 @@ extragradient, 1.47e-2 for Algorithm 1 and 1.95e-2 for Algorithm 2. Beyond the p
 with its default steps reaches 1e-4 in a fifth of the epochs of the best of them.
 
 An epoch is n component evaluations: two per extragradient iteration, `2 b/n` per small step of Algorithm 1, two
-evaluations per inner step of the others. The natural residual is ‖u − P(u − F(u))‖ with unit step.
+evaluations per inner step of the others. Default steps come from the Lipschitz constant on feasible directions,
+which is a hundredth of the game's norm; extragradient profits from it too and is shown with it. The natural residual is ‖u − P(u − F(u))‖ with unit step.
 """
 
 from __future__ import annotations
@@ -94,7 +95,7 @@ def figure(traces: dict[str, Trace]) -> Any:
 
     drawing = Figure(figsize=(6.4, 4.4), layout="constrained")
     ax = drawing.subplots()
-    colours = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00"]
+    colours = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "0.4", "#D55E00"]
     for (name, trace), colour in zip(traces.items(), colours, strict=False):
         ax.loglog(trace.epochs, trace.residuals, color=colour, linewidth=2.2 if "restart" in name else 1.3, label=name)
     ax.axhline(TARGET, color="0.6", linewidth=0.8, linestyle=":")
@@ -135,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 }
             )  # fmt: skip
         long_rows = []
-        default = {"halpern, restarts, defaults": (halpern, {})}
+        default = {"EG, default step": (extragradient, {}), "halpern, restarts, defaults": (halpern, {})}
         for name, (solver, settings) in {**methods, **default}.items():
             tell(f"{name}: until {TARGET:g}")
             trace = traces[name] = Trace(game, budget, TARGET)
@@ -159,8 +160,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         deviation = abs(row["at 1000"] / row["published"] - 1.0)
         case.claim(f"{row['method']}: deviation from the published residual at 1000 epochs", deviation, "<=", 0.2)
     ours = long_rows[-1]["epochs"] or math.inf
-    best = min(row["epochs"] or budget for row in long_rows[:-1])
-    reached = any(row["epochs"] for row in long_rows[:-1])
+    published = long_rows[: len(methods)]
+    best = min(row["epochs"] or budget for row in published)
+    reached = any(row["epochs"] for row in published)
     what = "of the best published method" if reached else f"of the {budget} in which no published method gets there"
     case.claim(f"epochs to {TARGET:g} with restarts and default steps, as a fraction {what}", ours / best, "<=", 0.2)
     if case.arguments.plot is not None:

@@ -85,7 +85,10 @@ class SaddlePoint(FiniteSumBase):
             for M, v, t in ((self.H, self.c, tx), (self.D, self.d, ty))
         )
         self.G = Product([(Gx, nx), (Gy, ny)])
-        full = operator_norm(self._linear, self._linear_adjoint, xp.concat([self.c, self.d]), tangent=self.G.tangent)
+        tangent = self.G.tangent
+        full = operator_norm(
+            lambda u: tangent(self._linear(u)), self._linear_adjoint, xp.concat([self.c, self.d]), tangent=tangent
+        )
         self._blocks = self._read_columns()
         n = 1 if self._blocks is None else max(nx, ny)
         average = full if self._blocks is None else self._average_lipschitz(n)
