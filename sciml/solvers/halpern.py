@@ -161,7 +161,7 @@ def _deterministic(
     rho = T.reflection if reflection is None else reflection
     balance.weight = balance.best = T.weight
     problem.info["splitting"] = type(T).__name__
-    anchor = u = problem.u0
+    anchor = u = T.begin()
     k = 0
     rounding = 1e-7 if dtype_name(u) in ("float32", "complex64") else 1e-16
     while True:
@@ -174,7 +174,7 @@ def _deterministic(
             return Status.NONFINITE
         if not problem.fixed and norm2(v - u) <= rounding * norm2(u):
             return problem.certify() or Status.STAGNATED
-        if rule.decide(residual):
+        if rule.decide(residual, force=T.outdated()):
             weight = balance.update(T.travelled(anchor, v), rule.rate())
             anchor = u = T.rebalance(weight, v)
             rule.begin()

@@ -42,8 +42,8 @@ class Restart:
         """Start a new run from a new anchor."""
         self.inner, self.first, self.last = 0, math.nan, math.inf
 
-    def decide(self, residual: float, iterations: int = 1) -> bool:
-        """Whether to restart now; `residual` is the fixed-point residual after `iterations` more iterations."""
+    def decide(self, residual: float, iterations: int = 1, force: bool = False) -> bool:
+        """Whether to restart now, `iterations` after the last call; an adaptive rule heeds `force`."""
         self.inner += iterations
         self.total += iterations
         if math.isnan(self.first):
@@ -61,7 +61,7 @@ class Restart:
                 or self.inner >= self.LONG * self.total
             )
             # A run shorter than this says nothing about its rate.
-            again = again and self.inner >= 4
+            again = (again and self.inner >= 4) or force
         if again:
             self.count += 1
         return again

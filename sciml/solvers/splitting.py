@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from ..backends.namespace import Array, norm2, vdot
+from ..backends.namespace import Array, is_array, norm2, vdot
 from ..operators.saddle import SaddlePoint
 from ..operators.sets import Product, Resolvent, WholeSpace
 from .inclusion import Inclusion, full_constant, ones_like
@@ -27,7 +27,11 @@ class SplitMap(Protocol):
     weight: float
     x: Array
 
+    def begin(self) -> Array: ...
+
     def __call__(self, u: Array) -> tuple[Array, float]: ...
+
+    def outdated(self) -> bool: ...
 
     def travelled(self, anchor: Array, u: Array) -> float: ...
 
@@ -43,6 +47,12 @@ class ForwardBackward:
         L = full_constant(problem.F)
         self.problem, self.step = problem, step or 1.0 / L
         self.reflection = max(0.0, 1.0 - 0.5 * self.step * L)
+
+    def outdated(self) -> bool:
+        return False
+
+    def begin(self) -> Array:
+        return self.problem.u0
 
     def __call__(self, u: Array) -> tuple[Array, float]:
         w = u - self.step * self.problem.full(u)
@@ -84,6 +94,12 @@ class PrimalDual:
         self.steps = self.problem.xp.concat([ones_like(x, self.tau), ones_like(y, self.sigma)])
         return u
 
+    def outdated(self) -> bool:
+        return False
+
+    def begin(self) -> Array:
+        return self.problem.u0
+
     def __call__(self, u: Array) -> tuple[Array, float]:
         F, problem = self.F, self.problem
         x, y = F.split(u)
@@ -123,7 +139,7 @@ class DouglasRachford:
     """
 
     reflection = 1.0
-    METRICS = 50
+    METRICS, SETTLED = 50, 2
 
     def __init__(self, problem: Inclusion, weight: float | None):
         self.problem, self.changes = problem, 0
@@ -133,6 +149,23 @@ class DouglasRachford:
             self.slow, self.fast = 1.0 / L, 1.0 / smallest_curvature(problem, L)
             weight = math.sqrt(self.slow * self.fast)
         self.weight, self.eta = weight, weight
+        self.x, self.Fv = problem.u0, problem.Fu0
+        self.w = problem.u0 - self.slow * problem.Fu0
+        self.free, self.rest = self._free(), 0
+
+    def _free(self) -> Array | None:
+        """Entries the constraints leave alone; None where one η serves all."""
+        if self.fast == self.slow or not hasattr(self.problem.G, "free"):
+            return None
+        return self.problem.G.free(self.w, self.eta)
+
+    def begin(self) -> Array:
+        """The first `z`: with the metric that a forward–backward step predicts, and F only where it is held."""
+        u, eta = self.problem.u0, self.eta
+        z = self.rebalance(self.weight, u)
+        if self.eta is eta:
+            return u
+        return self.problem.xp.where(self.eta == self.slow, z, u)
 
     def __call__(self, z: Array) -> tuple[Array, float]:
         problem, eta = self.problem, self.eta
@@ -141,6 +174,7 @@ class DouglasRachford:
         self.w = w = 2.0 * v - z
         self.x = u = problem.resolvent(w, eta)
         self.v, self.Fv = v, (z - v) / eta
+        self._watch()
         problem.point = (w if problem.constrained else u, eta)
         d = u - v
         return z + d, math.sqrt(vdot(d, d / eta).real)
@@ -148,11 +182,23 @@ class DouglasRachford:
     def travelled(self, anchor: Array, u: Array) -> float:
         return 1.0
 
+    def _watch(self) -> None:
+        """Count the iterations for which the held entries have stayed the same."""
+        before, self.free = self.free, self._free()
+        xp = self.problem.xp
+        same = before is not None and self.free is not None and bool(xp.all(before == self.free))
+        self.rest = self.rest + 1 if same else 0
+
+    def outdated(self) -> bool:
+        """Whether the held entries have settled, but on others than the metric was made for."""
+        if self.rest < self.SETTLED or self.changes >= self.METRICS or not is_array(self.eta):
+            return False
+        return bool(self.problem.xp.any(self.free != (self.eta == self.fast)))
+
     def rebalance(self, weight: float, u: Array) -> Array:
         """Follow the constraints; keep ``u`` and ``F(v)``, so that ``z = u + η F(v)`` of the new η."""
-        xp = self.problem.xp
-        free = getattr(self.problem.G, "free", lambda *_: None)(self.w, self.eta)
-        if free is None or self.fast == self.slow or self.changes >= self.METRICS:
+        xp, free = self.problem.xp, self.free
+        if free is None or self.changes >= self.METRICS:
             return u
         eta = xp.where(free, ones_like(u, self.fast), ones_like(u, self.slow))
         if bool(xp.all(eta == self.eta)):
