@@ -12,6 +12,7 @@ from .variational import (
     obstacle_sum,
     ouyang_xu_qp,
     policeman_and_burglar,
+    refine,
 )
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "ouyang_xu_qp",
     "poisson",
     "policeman_and_burglar",
+    "refine",
 ]

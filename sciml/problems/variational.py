@@ -27,6 +27,7 @@ __all__ = [
     "obstacle_sum",
     "ouyang_xu_qp",
     "policeman_and_burglar",
+    "refine",
 ]
 
 
@@ -202,6 +203,16 @@ def obstacle_sum(A: PoissonOperator, b: Array, *, lower: Any = -math.inf, upper:
     """``0 ∈ A u − b + N(u)`` with obstacles below and above, ready for `halpern`; `settings` go to `ShiftedSolve`."""
     largest = 2.0 * float(array_namespace(A.diagonal()).max(A.diagonal()))
     return AffineSum(A, b, lipschitz_full=largest, G=Box(lower, upper), solve=ShiftedSolve(A, b, **settings))
+
+
+def refine(u: np.ndarray) -> np.ndarray:
+    """A cell-centred grid function on the grid with twice the cells per axis, by linear interpolation."""
+    for axis in range(u.ndim):
+        padded = np.pad(u, [(1, 1) if a == axis else (0, 0) for a in range(u.ndim)], mode="edge")
+        low, high = (np.take(padded, np.arange(s, s + u.shape[axis]), axis) for s in (0, 2))
+        pair = np.stack([0.75 * u + 0.25 * low, 0.75 * u + 0.25 * high], axis + 1)
+        u = pair.reshape(*u.shape[:axis], 2 * u.shape[axis], *u.shape[axis + 1 :])
+    return u
 
 
 def membrane_over_ball(n: int = 128, **settings: Any) -> VariationalProblem:
