@@ -93,7 +93,7 @@ def figure(rows: list[dict[str, Any]], last: tuple[VariationalProblem, np.ndarra
     left.minorticks_off()
     left.set_xlabel("cells per side")
     left.set_ylabel("iterations to 1e-8")
-    left.legend(frameon=False, fontsize=8)
+    drawing.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
     for side in ("top", "right"):
         left.spines[side].set_visible(False)
     image = right.imshow(u.T, origin="lower", extent=(-2, 2, -2, 2), cmap="viridis")
