@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 import scipy.sparse
 
 from ..backends.namespace import Array, array_namespace, device, dtype_name, is_array, is_complex, norm2
@@ -166,6 +167,7 @@ class AffineSum(FiniteSumBase):
         self, K: Any, q: Array, *, cocoercive: bool | None = None, lipschitz_full: float | None = None, G: Any = None,
         solve: Callable[[Array, float], Array] | None = None,
     ):  # fmt: skip
+        _finite(q, "q")
         self.K, self.q = as_operator(K), q
         if self.K.shape[0] != self.K.shape[1]:
             raise ValueError(f"K has shape {self.K.shape}; expected a square operator")
@@ -173,7 +175,7 @@ class AffineSum(FiniteSumBase):
             raise ValueError(
                 f"q has shape {tuple(q.shape)}; expected {self.K.in_shape} or ({self.K.shape[0]},)"
             )
-        _finite(q, "q")
+        refuse_not_monotone(getattr(self.K, "matrix", None), "K")
         if lipschitz_full is None:
             lipschitz_full = operator_norm(self.K.matvec, self.K.rmatvec, q)
         matrix = getattr(self.K, "matrix", None)
@@ -237,12 +239,12 @@ class LeastSquares(FiniteSumBase):
             raise TypeError(
                 "A must be a dense or SciPy sparse matrix to be sampled by rows; use NormalEquations"
             )
+        _finite(b, "b")
         m, d = self.A.shape
         if tuple(b.shape) != (m,):
             raise ValueError(
                 f"b has shape {tuple(b.shape)}; expected ({m},) to match A of shape {self.A.shape}"
             )
-        _finite(b, "b")
         self._rows = rows
         squares = row_norms2(rows.matrix)
         total = float(np.sum(squares))
@@ -447,6 +449,20 @@ def positive_constant(value: Any, name: str) -> float:
     ):
         raise ValueError(f"{name} is {value!r}; expected a positive finite number")
     return float(value)
+
+
+def refuse_not_monotone(matrix: Any, name: str) -> None:
+    """Raise `ValueError` if a small NumPy or SciPy matrix has a symmetric part that is not positive semidefinite."""
+    if scipy.sparse.issparse(matrix) and matrix.shape[0] <= 500:
+        matrix = matrix.toarray()
+    if not isinstance(matrix, np.ndarray) or not 0 < matrix.shape[0] <= 500:
+        return
+    scale = float(np.abs(matrix).max())
+    if not math.isfinite(scale):
+        raise ValueError(f"{name} holds a value that is not finite (NaN or infinity)")
+    smallest = float(scipy.linalg.eigvalsh(matrix + matrix.conj().T, subset_by_index=[0, 0])[0]) / 2
+    if smallest < -1e-6 * scale * (1e-4 if matrix.dtype.itemsize >= 8 else 1.0) * matrix.shape[0]:
+        raise ValueError(f"the symmetric part of {name} has the eigenvalue {smallest:.3e}; F would not be monotone")
 
 
 def _transposed(matrix: Any) -> Any:
