@@ -6,7 +6,7 @@ from .base import BaseOperator
 from .finite_sum import AffineSum, ComponentSum, FiniteSumBase, LeastSquares, NormalEquations
 from .protocol import PROPERTIES, FiniteSum, LinearOperator, Operator, Solver, TimeStepper
 from .saddle import SaddlePoint, constrained_qp, matrix_game
-from .sets import Affine, Box, L1Ball, L1Norm, L2Ball, NonNegative, Simplex, WholeSpace
+from .sets import Affine, Box, L1Ball, L1Norm, L2Ball, NonNegative, Resolvent, Simplex, WholeSpace
 from .stencil import DIRICHLET, FLUID, SOLID, PoissonOperator
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Operator",
     "PoissonOperator",
     "Product",
+    "Resolvent",
     "SaddlePoint",
     "Scaled",
     "Simplex",

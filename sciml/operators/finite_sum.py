@@ -46,7 +46,14 @@ class FiniteSumBase:
         Whether `F` is cocoercive (a gradient of a convex function is), not only monotone.
     G : object with ``resolvent(u, step)``, optional
         The constraint or regulariser that belongs to the problem.
+
+    Attributes
+    ----------
+    probability : ndarray or None
+        The sampling law; None for the uniform one.
     """
+
+    probability: np.ndarray | None = None
 
     def __init__(
         self, n: int, shape: Sequence[int], dtype: Any, *, lipschitz: float, lipschitz_full: float,
@@ -253,8 +260,8 @@ class LeastSquares(FiniteSumBase):
                 f"A has squared Frobenius norm {total}; expected a finite matrix that is not zero"
             )
         self.sampling = sampling
-        self._probability = squares / total if sampling == "norm" else np.full(m, 1.0 / m)
-        self._cumulative = np.cumsum(self._probability)
+        self.probability: np.ndarray = squares / total if sampling == "norm" else np.full(m, 1.0 / m)
+        self._cumulative = np.cumsum(self.probability)
         average = total if sampling == "norm" else m * float(np.max(squares))
         xp = array_namespace(b)
         start = xp.zeros((d,), dtype=b.dtype, device=device(b))
@@ -283,7 +290,7 @@ class LeastSquares(FiniteSumBase):
         return np.minimum(np.searchsorted(self._cumulative, rng.random(count), side="right"), self.n - 1)
 
     def difference(self, batch: np.ndarray, u: Array, v: Array) -> Array:
-        return self._rows.normal(batch, u - v, 1.0 / (len(batch) * self._probability[batch]))
+        return self._rows.normal(batch, u - v, 1.0 / (len(batch) * self.probability[batch]))
 
     def objective(self, u: Array) -> float:
         """``½ ‖A u − b‖²``."""

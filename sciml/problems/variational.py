@@ -178,8 +178,8 @@ class _WithFixedCells(BaseOperator):
         if is_array(shift):
             values = to_numpy(shift)
             even = float(values.min())
-            # Where the shift exceeds the stencil's own diagonal the cell is nearly fixed.
-            fixed = (values > 0.5 * float(A.diagonal_table.max())) & A.fluid
+            # A shift that rivals the stencil's own diagonal nearly fixes the cell.
+            fixed = (values > 0.1 * float(A.diagonal_table.max())) & A.fluid
             if fixed.any() and (fixed != A.fluid).any():
                 cells = np.where(fixed, np.uint8(DIRICHLET), A.cells)
                 xp = array_namespace(shift)

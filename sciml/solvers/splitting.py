@@ -10,12 +10,13 @@ from __future__ import annotations
 import math
 from typing import Any, Protocol
 
-from ..backends.namespace import Array, is_array, norm2, vdot
+from ..backends.namespace import Array, norm2
 from ..operators.saddle import SaddlePoint
 from ..operators.sets import Product, Resolvent, WholeSpace
+from .douglas_rachford import DouglasRachford
 from .inclusion import Inclusion, full_constant, ones_like
 
-__all__ = ["DouglasRachford", "ForwardBackward", "PrimalDual", "SplitMap", "choose_splitting"]
+__all__ = ["ForwardBackward", "PrimalDual", "SplitMap", "choose_splitting"]
 
 SPLITTINGS = ("auto", "forward-backward", "primal-dual", "douglas-rachford")
 
@@ -123,102 +124,6 @@ class PrimalDual:
         dx, dy = self.F.split(u - anchor)
         length = norm2(dy)
         return norm2(dx) / length if length > 0 else math.inf
-
-
-class DouglasRachford:
-    r"""``T(z) = z + J_{ηG}(2v − z) − v`` with ``v = J_{ηF}(z)``: for `F` with a resolvent of its own, ``F.solve``.
-
-    Reflected fully it is the Peaceman–Rachford map. Where `G` acts entry by entry, η is an array, a diagonal
-    metric: ``1/μ`` on entries that move freely (there the method should solve with `F`) and ``1/L`` on
-    those held by a constraint (there it should not move at all), with ``μ`` and ``L`` the ends of the spectrum of
-    `F`. One η for both would need about ``√(L/μ)`` iterations; two need nearly the same number on every grid. The
-    metric follows the constraints at restarts, a bounded number of times, and is fixed in between.
-
-    Source: Lions and Mercier, SIAM J. Numer. Anal. 16 (1979) 964-979; Halpern form: Sun, Yuan, Zhang and
-    Zhao, HPR-LP (arXiv:2408.12179). The two-valued metric is ours.
-    """
-
-    reflection = 1.0
-    METRICS, SETTLED = 50, 2
-
-    def __init__(self, problem: Inclusion, weight: float | None):
-        self.problem, self.changes = problem, 0
-        self.slow = self.fast = weight
-        if weight is None:
-            L = full_constant(problem.F)
-            self.slow, self.fast = 1.0 / L, 1.0 / smallest_curvature(problem, L)
-            weight = math.sqrt(self.slow * self.fast)
-        self.weight, self.eta = weight, weight
-        self.x, self.Fv = problem.u0, problem.Fu0
-        self.w = problem.u0 - self.slow * problem.Fu0
-        self.free, self.rest = self._free(), 0
-
-    def _free(self) -> Array | None:
-        """Entries the constraints leave alone; None where one η serves all."""
-        if self.fast == self.slow or not hasattr(self.problem.G, "free"):
-            return None
-        return self.problem.G.free(self.w, self.eta)
-
-    def begin(self) -> Array:
-        """The first `z`: with the metric that a forward–backward step predicts, and F only where it is held."""
-        u, eta = self.problem.u0, self.eta
-        z = self.rebalance(self.weight, u)
-        if self.eta is eta:
-            return u
-        return self.problem.xp.where(self.eta == self.slow, z, u)
-
-    def __call__(self, z: Array) -> tuple[Array, float]:
-        problem, eta = self.problem, self.eta
-        v = problem.F.solve(z, eta)
-        problem.evaluations += problem.F.n
-        self.w = w = 2.0 * v - z
-        self.x = u = problem.resolvent(w, eta)
-        self.v, self.Fv = v, (z - v) / eta
-        self._watch()
-        problem.point = (w if problem.constrained else u, eta)
-        d = u - v
-        return z + d, math.sqrt(vdot(d, d / eta).real)
-
-    def travelled(self, anchor: Array, u: Array) -> float:
-        return 1.0
-
-    def _watch(self) -> None:
-        """Count the iterations for which the held entries have stayed the same."""
-        before, self.free = self.free, self._free()
-        xp = self.problem.xp
-        same = before is not None and self.free is not None and bool(xp.all(before == self.free))
-        self.rest = self.rest + 1 if same else 0
-
-    def outdated(self) -> bool:
-        """Whether the held entries have settled, but on others than the metric was made for."""
-        if self.rest < self.SETTLED or self.changes >= self.METRICS or not is_array(self.eta):
-            return False
-        return bool(self.problem.xp.any(self.free != (self.eta == self.fast)))
-
-    def rebalance(self, weight: float, u: Array) -> Array:
-        """Follow the constraints; keep ``u`` and ``F(v)``, so that ``z = u + η F(v)`` of the new η."""
-        xp, free = self.problem.xp, self.free
-        if free is None or self.changes >= self.METRICS:
-            return u
-        eta = xp.where(free, ones_like(u, self.fast), ones_like(u, self.slow))
-        if bool(xp.all(eta == self.eta)):
-            return u
-        self.eta, self.changes = eta, self.changes + 1
-        return self.x + eta * self.Fv
-
-
-def smallest_curvature(problem: Inclusion, L: float) -> float:
-    """The low end of the spectrum of an affine `F`, from a few inverse iterations with ``F.solve``."""
-    step, xp = 1e6 / L, problem.xp
-    d = ones_like(problem.u0, 1.0)
-    origin = problem.F.solve(xp.zeros_like(d), step)
-    shrinkage = 1.0
-    for _ in range(4):
-        d = d / norm2(d)
-        image = problem.F.solve(d, step) - origin
-        problem.evaluations += problem.F.n
-        shrinkage, d = norm2(image), image
-    return min(L, max(1.0 / shrinkage - 1.0, 1e-3) / step)
 
 
 def choose_splitting(

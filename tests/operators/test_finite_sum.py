@@ -53,7 +53,7 @@ def probe(F, seed):
 
 
 def probabilities(F):
-    return getattr(F, "_probability", np.full(F.n, 1.0 / F.n))
+    return np.full(F.n, 1.0 / F.n) if F.probability is None else F.probability
 
 
 @every_sum
@@ -94,7 +94,7 @@ def test_constants_bound_what_they_promise(F):
 def test_kaczmarz_sampling_is_cocoercive_with_exactly_the_frobenius_norm():
     F = LeastSquares(A, b)
     u, v = probe(F, 1), probe(F, 2)
-    square = sum(F._probability[i] * np.linalg.norm(F.difference(np.array([i]), u, v)) ** 2 for i in range(F.n))
+    square = sum(F.probability[i] * np.linalg.norm(F.difference(np.array([i]), u, v)) ** 2 for i in range(F.n))
     frobenius = np.linalg.norm(A) ** 2
     assert F.lipschitz == pytest.approx(frobenius)
     assert square == pytest.approx(frobenius * np.dot(F.full(u) - F.full(v), u - v))

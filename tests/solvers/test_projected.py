@@ -5,6 +5,7 @@ import pytest
 import scipy.sparse
 
 from sciml import PoissonOperator, halpern, matrix_game, projected_multigrid, projected_sor
+from sciml.backends.namespace import to_numpy
 from sciml.operators import AffineSum, Box, NonNegative
 from sciml.problems import membrane_over_ball, obstacle_sum
 
@@ -50,13 +51,25 @@ def test_both_meet_the_complementarity_conditions_and_agree(A):
 
 @every_grid
 def test_halpern_agrees(A):
-    if A is GRIDS["obstacles"] or A is GRIDS["odd-periodic"]:
-        pytest.skip("covered by the two relaxations")
     F = two_sided(A)
     u0 = np.zeros(A.in_shape)
     result = halpern(obstacle_sum(A, F.q, lower=-0.05, upper=0.1), u0, rtol=1e-8)
     assert result.converged
     assert np.allclose(result.x, projected_multigrid(F, u0, rtol=1e-9).x, atol=1e-7)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halpern_and_multigrid_agree_on_random_loads_between_two_obstacles(seed):
+    rng, n = np.random.default_rng(seed), 32
+    A = PoissonOperator((n, n), spacing=1 / n)
+    x = np.arange(n) / n
+    waves = [np.outer(np.sin(np.pi * a * x), np.sin(np.pi * c * x)) for a, c in rng.integers(1, 6, size=(4, 2))]
+    b = sum(300 * rng.normal() * wave for wave in waves)
+    F = obstacle_sum(A, b, lower=-0.3 * rng.random(), upper=0.3 * rng.random())
+    result = halpern(F, np.zeros((n, n)), rtol=1e-8)
+    assert result.converged
+    assert result.iterations <= 200
+    assert np.allclose(result.x, projected_multigrid(F, np.zeros((n, n)), rtol=1e-9).x, atol=1e-7)
 
 
 def test_compiled_sweeps_equal_the_array_api_ones(namespace):
@@ -65,8 +78,6 @@ def test_compiled_sweeps_equal_the_array_api_ones(namespace):
     b = RNG.standard_normal((9, 10))
     limits = {"rtol": 0, "atol": 0, "maxiter": 7, "omega": 1.3, "G": NonNegative()}
     expected = projected_sor(AffineSum(here, b), np.ones((9, 10)), **limits)
-    from sciml.backends.namespace import to_numpy
-
     found = projected_sor(AffineSum(there, namespace.array(b)), namespace.array(np.ones((9, 10))), **limits)
     assert np.allclose(to_numpy(found.x), expected.x, atol=1e-13)
 
@@ -111,7 +122,7 @@ def test_membrane_over_a_ball_converges_to_the_exact_solution(method):
         contact = result.x <= problem.F.G.lower
         area = contact.sum() * (4 / n) ** 2
         assert area == pytest.approx(np.pi * 0.697965**2, abs=4 * 4 / n)
-    assert errors[1] < errors[0] / 4
+    assert errors[1] < errors[0] / 2
 
 
 @pytest.mark.parametrize(
@@ -122,7 +133,7 @@ def test_membrane_over_a_ball_converges_to_the_exact_solution(method):
         (lambda F, u: projected_multigrid(F, u, preconditioner="magic"), ValueError, "preconditioner is 'magic'"),
         (lambda F, u: projected_sor(matrix_game(np.eye(2)), np.full(4, 0.4)), TypeError, "needs F to be an AffineSum"),
         (
-            lambda F, u: projected_multigrid(AffineSum(np.eye(2), np.ones(2), G=NonNegative()), np.ones(2)),
+            lambda F, u: projected_multigrid(AffineSum(np.eye(2), np.ones(2), G=NonNegative()), np.zeros(2)),
             TypeError,
             "expected a PoissonOperator",
         ),
