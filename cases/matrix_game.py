@@ -1,13 +1,14 @@
 """Matrix game: variance-reduced Halpern iterations and their baselines on the policeman-and-burglar game.
 
-Claims (arXiv:2310.02987, section 5; the numbers were measured from the authors' code): with the published steps the
-natural residual after 1000 epochs is 2.25e-2 for extragradient, 4.66e-2 for EAG, 1.47e-2 for variance-reduced
-extragradient, 1.47e-2 for Algorithm 1 and 1.95e-2 for Algorithm 2. Beyond the paper: restarted, reflected Halpern
-with its default steps reaches 1e-4 in a fifth of the epochs of the best of them.
+Claims (arXiv:2310.02987, section 5; the numbers were measured from the authors' code): with the published
+steps the natural residual after 1000 epochs is 2.25e-2 for extragradient, 4.66e-2 for EAG, 1.47e-2 for
+variance-reduced extragradient, 1.47e-2 for Algorithm 1 and 1.95e-2 for Algorithm 2. Beyond the paper:
+restarted, reflected Halpern with its default steps reaches 1e-4 in a fifth of the epochs of the best of them.
 
-An epoch is n component evaluations: two per extragradient iteration, `2 b/n` per small step of Algorithm 1, two
-evaluations per inner step of the others. Default steps come from the Lipschitz constant on feasible directions,
-which is a hundredth of the game's norm; extragradient profits from it too and is shown with it. The natural residual is ‖u − P(u − F(u))‖ with unit step.
+An epoch is n component evaluations: two per extragradient iteration, `2 b/n` per small step of Algorithm 1,
+two evaluations per inner step of the others. Default steps come from the Lipschitz constant on feasible
+directions, which is a hundredth of the game's norm; extragradient profits from it too and is shown with it.
+The natural residual is ‖u − P(u − F(u))‖ with unit step.
 """
 
 from __future__ import annotations
@@ -26,7 +27,13 @@ from sciml.backends.namespace import from_numpy, norm2
 from sciml.problems import policeman_and_burglar
 
 N = 500
-PUBLISHED = {"EG": 2.25e-2, "EAG": 4.66e-2, "VR-EG": 1.465e-2, "Algorithm 1": 1.466e-2, "Algorithm 2": 1.95e-2}
+PUBLISHED = {
+    "EG": 2.25e-2,
+    "EAG": 4.66e-2,
+    "VR-EG": 1.465e-2,
+    "Algorithm 1": 1.466e-2,
+    "Algorithm 2": 1.95e-2,
+}
 RANDOM = ("VR-EG", "Algorithm 1", "Algorithm 2")
 TARGET = 1e-4
 BUDGET = {"small": 5_000, "paper": 25_000}
@@ -50,9 +57,14 @@ def published_methods(payoff: np.ndarray) -> dict[str, tuple[Solver, dict[str, A
         ),
         "Algorithm 2": (
             halpern,
-            {"variance_reduction": "forb", "step": math.sqrt(n) / frobenius, "inner_step": 5 * inner, "restart": None},
+            {
+                "variance_reduction": "forb",
+                "step": math.sqrt(n) / frobenius,
+                "inner_step": 5 * inner,
+                "restart": None,
+            },
         ),
-    }  # fmt: skip
+    }
 
 
 class Trace:
@@ -97,7 +109,13 @@ def figure(traces: dict[str, Trace]) -> Any:
     ax = drawing.subplots()
     colours = ["#0072B2", "#56B4E9", "#E69F00", "#009E73", "#CC79A7", "0.4", "#D55E00"]
     for (name, trace), colour in zip(traces.items(), colours, strict=False):
-        ax.loglog(trace.epochs, trace.residuals, color=colour, linewidth=2.2 if "restart" in name else 1.3, label=name)
+        ax.loglog(
+            trace.epochs,
+            trace.residuals,
+            color=colour,
+            linewidth=2.2 if "restart" in name else 1.3,
+            label=name,
+        )
     ax.axhline(TARGET, color="0.6", linewidth=0.8, linestyle=":")
     ax.set_xlabel("epochs")
     ax.set_ylabel("natural residual")
@@ -126,15 +144,22 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             for s in seeds:
                 tell(f"{name}, seed {s}: 1000 epochs")
                 trace = Trace(game, 1000)
-                seconds.append(run(game, u0, solver, settings if s is None else {**settings, "seed": s}, trace))
+                seconds.append(
+                    run(game, u0, solver, settings if s is None else {**settings, "seed": s}, trace)
+                )
                 values.append([trace.at(e) for e in (100, 500, 1000)])
             medians = [statistics.median(column) for column in zip(*values, strict=True)]
             rows.append(
                 {
-                    "method": name, "runs": len(values), "at 100": medians[0], "at 500": medians[1],
-                    "at 1000": medians[2], "published": PUBLISHED[name], "seconds": statistics.median(seconds),
+                    "method": name,
+                    "runs": len(values),
+                    "at 100": medians[0],
+                    "at 500": medians[1],
+                    "at 1000": medians[2],
+                    "published": PUBLISHED[name],
+                    "seconds": statistics.median(seconds),
                 }
-            )  # fmt: skip
+            )
         long_rows = []
         default = {"EG, default step": (extragradient, {}), "halpern, restarts, defaults": (halpern, {})}
         for name, (solver, settings) in {**methods, **default}.items():
@@ -143,28 +168,49 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             seconds_taken = run(game, u0, solver, settings, trace)
             long_rows.append(
                 {
-                    "method": name, "epochs": trace.reached, "granted": budget, "best residual": min(trace.residuals),
+                    "method": name,
+                    "epochs": trace.reached,
+                    "granted": budget,
+                    "best residual": min(trace.residuals),
                     "seconds": seconds_taken,
                 }
-            )  # fmt: skip
+            )
 
     case.table(
-        "natural residual with the published steps (medians)", rows, **{"method": "", "runs": "d", "at 100": ".3e",
-        "at 500": ".3e", "at 1000": ".3e", "published": ".3e", "seconds": ".2f"},
-    )  # fmt: skip
+        "natural residual with the published steps (medians)",
+        rows,
+        **{
+            "method": "",
+            "runs": "d",
+            "at 100": ".3e",
+            "at 500": ".3e",
+            "at 1000": ".3e",
+            "published": ".3e",
+            "seconds": ".2f",
+        },
+    )
     case.table(
-        f"epochs to a natural residual of {TARGET:g}", long_rows,
+        f"epochs to a natural residual of {TARGET:g}",
+        long_rows,
         **{"method": "", "epochs": ".0f", "granted": "d", "best residual": ".2e", "seconds": ".2f"},
-    )  # fmt: skip
+    )
     for row in rows:
         deviation = abs(row["at 1000"] / row["published"] - 1.0)
-        case.claim(f"{row['method']}: deviation from the published residual at 1000 epochs", deviation, "<=", 0.2)
+        case.claim(
+            f"{row['method']}: deviation from the published residual at 1000 epochs", deviation, "<=", 0.2
+        )
     ours = long_rows[-1]["epochs"] or math.inf
     published = long_rows[: len(methods)]
     best = min(row["epochs"] or budget for row in published)
     reached = any(row["epochs"] for row in published)
-    what = "of the best published method" if reached else f"of the {budget} in which no published method gets there"
-    case.claim(f"epochs to {TARGET:g} with restarts and default steps, as a fraction {what}", ours / best, "<=", 0.2)
+    what = (
+        "of the best published method"
+        if reached
+        else f"of the {budget} in which no published method gets there"
+    )
+    case.claim(
+        f"epochs to {TARGET:g} with restarts and default steps, as a fraction {what}", ours / best, "<=", 0.2
+    )
     if case.arguments.plot is not None:
         case.save_figure(figure(traces))
     return case.finish()

@@ -1,12 +1,13 @@
 """Obstacle problem: an elastic membrane over a ball, by Halpern iterations and by the specialists.
 
-Claims: on every grid Halpern (Douglas-Rachford map, resolvent by multigrid-preconditioned CG), projected SOR and
-projected multigrid (truncated non-smooth Newton multigrid) bring the complementarity residual down by 1e-8 and
-find the same contact set; the error against the exact solution falls with the grid. Iterations against grid size
-are plotted: they grow like the number of cells per side for projected SOR.
+Claims: on every grid Halpern (Douglas-Rachford map, resolvent by multigrid-preconditioned CG), projected SOR
+and projected multigrid (truncated non-smooth Newton multigrid) bring the complementarity residual down by
+1e-8 and find the same contact set; the error against the exact solution falls with the grid. Iterations
+against grid size are plotted: they grow like the number of cells per side for projected SOR.
 
-Residual: ‖F(u) + g‖₂ with g in the normal cone at u. Complementarity: max |min(u − ψ, (A u − b)/diag A)|, in the units
-of u. Cold starts from the obstacle and zero; nested starts from the solution on the next coarser grid.
+Residual: ‖F(u) + g‖₂ with g in the normal cone at u. Complementarity: max |min(u − ψ, (A u − b)/diag A)|, in
+the units of u. Cold starts from the obstacle and zero; nested starts from the solution on the next coarser
+grid.
 """
 
 from __future__ import annotations
@@ -37,18 +38,26 @@ def solve(method: str, problem: VariationalProblem, u0: np.ndarray, rtol: float,
     return projected_multigrid(problem.F, u0, **settings)
 
 
-def row(method: str, start: str, n: int, problem: VariationalProblem, result: Any, contact: Any) -> dict[str, Any]:
+def row(
+    method: str, start: str, n: int, problem: VariationalProblem, result: Any, contact: Any
+) -> dict[str, Any]:
     F, u = problem.F, result.x
     gap, force = u - F.G.lower, F.full(u) / F.K.diagonal().reshape(u.shape)
     mine = u <= F.G.lower
     return {
-        "method": method, "start": start, "grid": n, "status": result.status.name.lower(),
-        "iterations": result.iterations, "epochs": result.info["epochs"], "seconds": result.seconds,
+        "method": method,
+        "start": start,
+        "grid": n,
+        "status": result.status.name.lower(),
+        "iterations": result.iterations,
+        "epochs": result.info["epochs"],
+        "seconds": result.seconds,
         "residual": result.residual_norm / result.tolerance * RTOL,
         "complementarity": float(np.abs(np.minimum(gap, force)).max()),
-        "contact cells": int(mine.sum()), "differing": None if contact is None else int((mine != contact).sum()),
+        "contact cells": int(mine.sum()),
+        "differing": None if contact is None else int((mine != contact).sum()),
         "error": float(np.abs(u - problem.exact).max()),
-    }  # fmt: skip
+    }
 
 
 def study(grids: Sequence[int], tell: Any) -> tuple[list[dict[str, Any]], Any]:
@@ -86,8 +95,15 @@ def figure(rows: list[dict[str, Any]], last: tuple[VariationalProblem, np.ndarra
     for method, colour in colours.items():
         for start, line in (("cold", "-"), ("nested", "--")):
             mine = [r for r in rows if r["method"] == method and r["start"] == start]
-            left.loglog([r["grid"] for r in mine], [r["iterations"] for r in mine], line, marker="o", markersize=4,
-                        color=colour, label=f"{method}, {start}")  # fmt: skip
+            left.loglog(
+                [r["grid"] for r in mine],
+                [r["iterations"] for r in mine],
+                line,
+                marker="o",
+                markersize=4,
+                color=colour,
+                label=f"{method}, {start}",
+            )
     grids = sorted({r["grid"] for r in rows})
     left.set_xticks(grids, [str(n) for n in grids])
     left.minorticks_off()
@@ -98,7 +114,9 @@ def figure(rows: list[dict[str, Any]], last: tuple[VariationalProblem, np.ndarra
         left.spines[side].set_visible(False)
     image = right.imshow(u.T, origin="lower", extent=(-2, 2, -2, 2), cmap="viridis")
     touching = (u <= problem.F.G.lower).astype(float)
-    right.contour(np.linspace(-2, 2, u.shape[0]), np.linspace(-2, 2, u.shape[1]), touching.T, [0.5], colors="white")
+    right.contour(
+        np.linspace(-2, 2, u.shape[0]), np.linspace(-2, 2, u.shape[1]), touching.T, [0.5], colors="white"
+    )
     right.set_title("membrane, and the edge of contact", fontsize=10)
     right.set_xlabel("x")
     right.set_ylabel("y")
@@ -111,19 +129,39 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     with progress() as tell:
         rows, last = study(GRIDS[case.arguments.size], tell)
     case.table(
-        "membrane over a ball", rows, **{"grid": "d", "start": "", "method": "", "status": "", "iterations": "d",
-        "epochs": ".0f", "seconds": ".2f", "residual": ".1e", "complementarity": ".1e", "contact cells": "d",
-        "differing": "d", "error": ".1e"},
-    )  # fmt: skip
+        "membrane over a ball",
+        rows,
+        **{
+            "grid": "d",
+            "start": "",
+            "method": "",
+            "status": "",
+            "iterations": "d",
+            "epochs": ".0f",
+            "seconds": ".2f",
+            "residual": ".1e",
+            "complementarity": ".1e",
+            "contact cells": "d",
+            "differing": "d",
+            "error": ".1e",
+        },
+    )
     finest = max(r["grid"] for r in rows)
     mine = [r for r in rows if r["grid"] == finest]
     case.claim(f"largest relative residual at {finest}²", max(r["residual"] for r in mine), "<=", RTOL)
     case.claim(f"largest complementarity at {finest}²", max(r["complementarity"] for r in mine), "<=", RTOL)
-    case.claim("contact cells that differ between methods, all grids", sum(r["differing"] or 0 for r in rows), "==", 0)
+    case.claim(
+        "contact cells that differ between methods, all grids",
+        sum(r["differing"] or 0 for r in rows),
+        "==",
+        0,
+    )
     case.claim("runs that did not converge", sum(r["status"] != "converged" for r in rows), "==", 0)
     grids = sorted({r["grid"] for r in rows})
     errors = [next(r["error"] for r in rows if r["grid"] == n) for n in grids]
-    case.claim("error on the finest grid over the coarsest", errors[-1] / errors[0], "<=", grids[0] / grids[-1])
+    case.claim(
+        "error on the finest grid over the coarsest", errors[-1] / errors[0], "<=", grids[0] / grids[-1]
+    )
     if case.arguments.plot is not None:
         case.save_figure(figure(rows, last))
     return case.finish()

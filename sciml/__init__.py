@@ -11,7 +11,17 @@ from typing import Any
 from ._version import __version__
 
 _PUBLIC = {
-    "operators": ("BaseOperator", "Block", "CallableOperator", "Identity", "PoissonOperator", "SaddlePoint", "as_operator", "constrained_qp", "matrix_game"),
+    "operators": (
+        "BaseOperator",
+        "Block",
+        "CallableOperator",
+        "Identity",
+        "PoissonOperator",
+        "SaddlePoint",
+        "as_operator",
+        "constrained_qp",
+        "matrix_game",
+    ),
     "solvers": (
         "IterationState",
         "SolveResult",

@@ -3,7 +3,8 @@
 from .adapt import CallableOperator, ForeignOperator, MatrixOperator, as_operator
 from .algebra import Adjoint, Block, Identity, Product, Scaled, Sum
 from .base import BaseOperator
-from .finite_sum import AffineSum, ComponentSum, FiniteSumBase, LeastSquares, NormalEquations
+from .finite_sum import AffineSum, ComponentSum, FiniteSumBase
+from .least_squares import LeastSquares, NormalEquations
 from .protocol import PROPERTIES, FiniteSum, LinearOperator, Operator, Solver, TimeStepper
 from .saddle import SaddlePoint, constrained_qp, matrix_game
 from .sets import Affine, Box, L1Ball, L1Norm, L2Ball, NonNegative, Resolvent, Simplex, WholeSpace

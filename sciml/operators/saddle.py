@@ -1,4 +1,4 @@
-r"""Saddle-point problems as finite sums: matrix games, Lagrangians of constrained QPs, Stokes and KKT blocks."""
+r"""Saddle-point problems as finite sums: matrix games, Lagrangians of QPs, Stokes and KKT blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import numpy as np
 
 from ..backends.namespace import Array, array_namespace, device, is_array
 from .adapt import as_operator
-from .finite_sum import FiniteSumBase, operator_norm, refuse_not_monotone, row_norms2, rows_of
+from .finite_sum import FiniteSumBase
+from .rows import operator_norm, refuse_not_monotone, row_norms2, rows_of
 from .sets import Product, Simplex, WholeSpace
 
 __all__ = ["SaddlePoint", "constrained_qp", "matrix_game"]
@@ -49,9 +50,17 @@ class SaddlePoint(FiniteSumBase):
     """
 
     def __init__(
-        self, A: Any, *, H: Any = None, D: Any = None, c: Array | None = None, d: Array | None = None, Gx: Any = None,
-        Gy: Any = None, like: Array | None = None,
-    ):  # fmt: skip
+        self,
+        A: Any,
+        *,
+        H: Any = None,
+        D: Any = None,
+        c: Array | None = None,
+        d: Array | None = None,
+        Gx: Any = None,
+        Gy: Any = None,
+        like: Array | None = None,
+    ):
         self.A = as_operator(A)
         ny, nx = self.A.shape
         self.sizes = (nx, ny)
@@ -73,8 +82,10 @@ class SaddlePoint(FiniteSumBase):
             for v, n in ((c, nx), (d, ny))
         )
         if tuple(self.c.shape) != (nx,) or tuple(self.d.shape) != (ny,):
-            raise ValueError(f"c and d have shapes {tuple(self.c.shape)} and {tuple(self.d.shape)}; "
-                             f"expected ({nx},) and ({ny},)")  # fmt: skip
+            raise ValueError(
+                f"c and d have shapes {tuple(self.c.shape)} and {tuple(self.d.shape)}; "
+                f"expected ({nx},) and ({ny},)"
+            )
         Gx, Gy = WholeSpace() if Gx is None else Gx, WholeSpace() if Gy is None else Gy
         tx, ty = (getattr(G, "tangent", lambda v: v) for G in (Gx, Gy))
         A_ = self.A
@@ -86,15 +97,22 @@ class SaddlePoint(FiniteSumBase):
         self.G = Product([(Gx, nx), (Gy, ny)])
         tangent = self.G.tangent
         full = operator_norm(
-            lambda u: tangent(self._linear(u)), self._linear_adjoint, xp.concat([self.c, self.d]), tangent=tangent
+            lambda u: tangent(self._linear(u)),
+            self._linear_adjoint,
+            xp.concat([self.c, self.d]),
+            tangent=tangent,
         )
         self._blocks = self._read_columns()
         n = 1 if self._blocks is None else max(nx, ny)
         average = full if self._blocks is None else self._average_lipschitz(n)
         super().__init__(
-            n, (nx + ny,), self.A.dtype, lipschitz=max(average, full), lipschitz_full=full,
+            n,
+            (nx + ny,),
+            self.A.dtype,
+            lipschitz=max(average, full),
+            lipschitz_full=full,
             G=self.G,
-        )  # fmt: skip
+        )
 
     def _read_columns(self) -> dict[str, Any] | None:
         matrices = {"A": self.A, "H": self.H, "D": self.D}
@@ -160,7 +178,7 @@ class SaddlePoint(FiniteSumBase):
         return array_namespace(u).concat([gx, gy]) * (self.n / len(batch))
 
     def columns(self) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
-        """``(K, q, blocks)`` with ``F(u) = K u − q`` for compiled kernels, where all parts are dense NumPy."""
+        """``(K, q, blocks)`` with ``F(u) = K u − q`` for compiled kernels, if all parts are dense NumPy."""
         parts = [_matrix(M) for M in (self.A, self.H, self.D) if M is not None]
         if (
             not all(isinstance(M, np.ndarray) and M.dtype == np.float64 for M in parts)

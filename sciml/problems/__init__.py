@@ -1,4 +1,4 @@
-"""Ready-made systems: Poisson problems with obstacles, heat steps, anisotropy, jumping coefficients; variational ones too."""
+"""Ready-made systems: Poisson problems with obstacles, heat steps, anisotropy, jumps; inclusions."""
 
 from .geometry import GEOMETRIES, obstacle_mask
 from .manufactured import Manufactured

@@ -1,4 +1,4 @@
-r"""Ready-made monotone inclusions: obstacle problems, matrix games, constrained QPs, bounded least squares."""
+r"""Ready-made monotone inclusions: obstacle problems, games, constrained QPs, bounded least squares."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..backends.namespace import Array, array_namespace, dtype_name, is_array, norm2, to_numpy
+from ..backends.namespace import Array, array_namespace, dtype_name, from_numpy, is_array, norm2, to_numpy
 from ..operators.base import BaseOperator
-from ..operators.finite_sum import AffineSum, LeastSquares
+from ..operators.finite_sum import AffineSum
+from ..operators.least_squares import LeastSquares
 from ..operators.saddle import SaddlePoint, constrained_qp
 from ..operators.sets import Box, NonNegative
 from ..operators.stencil import DIRICHLET, PoissonOperator
@@ -52,22 +53,23 @@ class VariationalProblem:
 
 
 def policeman_and_burglar(n: int = 500, *, seed: int = 1) -> np.ndarray:
-    r"""Payoff ``A_ij = w_j (1 − exp(−0.8 |i − j|))`` of Nemirovski's policeman-and-burglar game, shape ``(n, n)``.
+    r"""Payoff ``A_ij = w_j (1 − exp(−0.8 |i − j|))`` of the policeman-and-burglar game.
 
-    A burglar picks one of `n` houses worth ``w_j = |N(0, 1)|``; the policeman waits at house `i`.
+    A burglar picks one of `n` houses worth ``w_j = |N(0, 1)|``; the policeman waits at house `i`. The result has
+    shape ``(n, n)``.
 
     Source: Nemirovski, "Mini-course on convex programming algorithms" (2013), section on saddle points.
     """
     if not isinstance(n, int) or n < 2:
         raise ValueError(f"n is {n!r}; expected an integer >= 2")
     # The legacy generator is what the published experiments drew from.
-    worth = np.abs(np.random.RandomState(seed).randn(n))  # noqa: NPY002
+    worth = np.abs(np.random.RandomState(seed).randn(n))
     houses = np.arange(n)
     return worth[None, :] * (1.0 - np.exp(-0.8 * np.abs(houses[:, None] - houses[None, :])))
 
 
 def ouyang_xu_qp(n: int = 200) -> SaddlePoint:
-    """The hard linearly constrained QP of Ouyang and Xu, as the Lagrangian of `n` variables and `n` constraints.
+    """The hard constrained QP of Ouyang and Xu: the Lagrangian of `n` variables and `n` constraints.
 
     Source: Ouyang and Xu, Math. Programming 185 (2021) 1-35; sizes and data as in arXiv:2310.02987.
     """
@@ -83,7 +85,13 @@ def ouyang_xu_qp(n: int = 200) -> SaddlePoint:
 
 
 def bounded_least_squares(
-    m: int, d: int, *, density: float | None = None, condition: float | None = None, upper: float = math.inf, seed: int = 0
+    m: int,
+    d: int,
+    *,
+    density: float | None = None,
+    condition: float | None = None,
+    upper: float = math.inf,
+    seed: int = 0,
 ) -> LeastSquares:
     r"""Random :math:`\min \tfrac12\|A u - b\|^2` over ``0 ≤ u ≤ upper``, about half of the bounds active.
 
@@ -102,7 +110,9 @@ def bounded_least_squares(
     if density is None:
         A: Any = rng.standard_normal((m, d)) / math.sqrt(m)
     else:
-        A = scipy.sparse.random_array((m, d), density=density, rng=rng, data_sampler=rng.standard_normal, format="csr")
+        A = scipy.sparse.random_array(
+            (m, d), density=density, rng=rng, data_sampler=rng.standard_normal, format="csr"
+        )
         A = scipy.sparse.csr_array(A / math.sqrt(m * density))
     if condition is not None:
         scales = rng.permutation(np.geomspace(1.0, 1.0 / condition, d))
@@ -112,7 +122,7 @@ def bounded_least_squares(
 
 
 class ShiftedSolve:
-    r"""The resolvent of ``F(u) = A u − b``: ``(I + step A)⁻¹ (w + step b)`` by conjugate gradients with multigrid.
+    r"""The resolvent of ``F(u) = A u − b``: ``(I + step A)⁻¹ (w + step b)`` by CG with multigrid.
 
     Solves ``(A + 1/step) v = w/step + b``. Each solve starts from the last one and lowers that residual by
     `reduction`; the starts get better as the outer method converges, and with them the absolute accuracy.
@@ -134,7 +144,12 @@ class ShiftedSolve:
     """
 
     def __init__(
-        self, A: PoissonOperator, b: Array, *, preconditioner: Callable[[Any], Any] | None = None, reduction: float = 1e-2
+        self,
+        A: PoissonOperator,
+        b: Array,
+        *,
+        preconditioner: Callable[[Any], Any] | None = None,
+        reduction: float = 1e-2,
     ):
         self.A, self.b, self.reduction = A, b, reduction
         self.preconditioner = preconditioner or PRECONDITIONERS["multigrid"]
@@ -143,7 +158,7 @@ class ShiftedSolve:
         self._x: Array | None = None
 
     def __call__(self, w: Array, step: Any) -> Array:
-        if self._step is None or self._step is not step and not (self._step == step) is True:
+        if self._step is None or (self._step is not step and (self._step == step) is not True):
             self._step, self._operator = step, _Shifted(self.A, 1.0 / step)
             self._M = _WithFixedCells(self.preconditioner, self.A, 1.0 / step)
             self.setups += 1
@@ -152,7 +167,9 @@ class ShiftedSolve:
         gap = norm2(rhs - self._operator._apply(x))
         rounding = 1e-7 if dtype_name(w) == "float32" else 1e-15
         target = max(self.reduction * gap, rounding * norm2(rhs), 1e-300)
-        result = cg(self._operator, rhs, x0=x, M=self._M, rtol=0.0, atol=target, maxiter=200, on_failure="ignore")
+        result = cg(
+            self._operator, rhs, x0=x, M=self._M, rtol=0.0, atol=target, maxiter=200, on_failure="ignore"
+        )
         self._x, self.solves, self.iterations = result.x, self.solves + 1, self.iterations + result.iterations
         return result.x
 
@@ -169,7 +186,7 @@ class _Shifted(BaseOperator):
 
 
 class _WithFixedCells(BaseOperator):
-    """A preconditioner for ``A + shift``: that of a nearby Poisson operator, and the diagonal on fixed cells."""
+    """A preconditioner for ``A + shift``: a nearby Poisson operator's, and the diagonal on fixed cells."""
 
     def __init__(self, preconditioner: Callable[[Any], Any], A: PoissonOperator, shift: Any):
         super().__init__(A.in_shape, A.out_shape, A.dtype, {"symmetric", "positive_definite"})
@@ -183,14 +200,21 @@ class _WithFixedCells(BaseOperator):
             if fixed.any() and (fixed != A.fluid).any():
                 cells = np.where(fixed, np.uint8(DIRICHLET), A.cells)
                 xp = array_namespace(shift)
-                self._fixed = xp.asarray(fixed.tolist() if A.backend == "array-api-strict" else fixed)
+                self._fixed = from_numpy(fixed, A.backend, device=A._device)
                 self._inverse_diagonal = 1.0 / (xp.reshape(A.diagonal(), A.in_shape) + shift)
         self._M = preconditioner(
             PoissonOperator(
-                A.in_shape, spacing=A.spacing, bc=A.bc, cells=cells, coefficient=A._face_coefficients,
-                shift=A.shift + float(even), dtype=A.dtype, backend=A.backend, device=A._device,
+                A.in_shape,
+                spacing=A.spacing,
+                bc=A.bc,
+                cells=cells,
+                coefficient=A._face_coefficients,
+                shift=A.shift + float(even),
+                dtype=A.dtype,
+                backend=A.backend,
+                device=A._device,
             )
-        )  # fmt: skip
+        )
 
     def _apply(self, x: Array) -> Array:
         z = self._M.matvec(x)
@@ -199,8 +223,10 @@ class _WithFixedCells(BaseOperator):
         return array_namespace(x).where(self._fixed, self._inverse_diagonal * x, z)
 
 
-def obstacle_sum(A: PoissonOperator, b: Array, *, lower: Any = -math.inf, upper: Any = math.inf, **settings: Any) -> AffineSum:
-    """``0 ∈ A u − b + N(u)`` with obstacles below and above, ready for `halpern`; `settings` go to `ShiftedSolve`."""
+def obstacle_sum(
+    A: PoissonOperator, b: Array, *, lower: Any = -math.inf, upper: Any = math.inf, **settings: Any
+) -> AffineSum:
+    """``0 ∈ A u − b + N(u)`` with obstacles below and above; `settings` go to `ShiftedSolve`."""
     largest = 2.0 * float(array_namespace(A.diagonal()).max(A.diagonal()))
     return AffineSum(A, b, lipschitz_full=largest, G=Box(lower, upper), solve=ShiftedSolve(A, b, **settings))
 
@@ -216,7 +242,7 @@ def refine(u: np.ndarray) -> np.ndarray:
 
 
 def membrane_over_ball(n: int = 128, **settings: Any) -> VariationalProblem:
-    r"""An elastic membrane stretched over the unit ball: ``−Δu ≥ 0``, ``u ≥ ψ`` on ``(−2, 2)²``, exact solution known.
+    r"""An elastic membrane over the unit ball: ``−Δu ≥ 0``, ``u ≥ ψ`` on ``(−2, 2)²``, solution known.
 
     The contact set is a disc of radius 0.698. Boundary values are those of the exact solution.
 

@@ -11,12 +11,13 @@ __all__ = ["DouglasRachford"]
 
 
 class DouglasRachford:
-    r"""``T(z) = z + J_{ηG}(2v − z) − v`` with ``v = J_{ηF}(z)``: for `F` with a resolvent of its own, ``F.solve``.
+    r"""``T(z) = z + J_{ηG}(2v − z) − v`` with ``v = J_{ηF}(z)``, for `F` with a resolvent ``F.solve``.
 
     Reflected fully it is the Peaceman–Rachford map. Where `G` acts entry by entry, η is an array, a diagonal
     metric: ``1/μ`` on entries that move freely (there the method should solve with `F`) and ``1/L`` on
-    those held by a constraint (there it should not move at all), with ``μ`` and ``L`` the ends of the spectrum of
-    `F`. One η for all needs about ``√(L/μ)`` iterations; two need far fewer, and grow slowly with the grid.
+    those held by a constraint (there it should not move at all), with ``μ`` and ``L`` the ends of the
+    spectrum of `F`. One η for all needs about ``√(L/μ)`` iterations; two need far fewer, and grow slowly with
+    the grid.
 
     The metric follows the constraints at restarts. An entry that changes sides is trusted less from
     then on: its η moves half the way, in logarithms, to ``1/√(μL)``, the best common value. So no entry can
@@ -48,7 +49,7 @@ class DouglasRachford:
         self.trust = ones_like(problem.u0, 1.0)
 
     def begin(self) -> Array:
-        """The first `z`: with the metric that a forward–backward step predicts, and `F` only where it is held."""
+        """The first `z`: in the metric a forward–backward step predicts, with `F` only where that holds."""
         u = self.problem.u0
         z = self.rebalance(self.weight, u)
         return u if self.metric_free is None else self.problem.xp.where(self.metric_free, u, z)

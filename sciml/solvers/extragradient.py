@@ -86,7 +86,7 @@ def eag(
     callback: Callback | None = None,
     on_failure: str = "warn",
 ) -> SolveResult:
-    """Extra anchored gradient for ``0 ∈ F(u) + G(u)``; two `F` per iteration, residual O(1/k) of the last iterate.
+    """Extra anchored gradient for ``0 ∈ F(u) + G(u)``: two `F` per iteration, last residual O(1/k).
 
     ``u½ = J(u + β(u₀ − u) − aF(u))``, ``u⁺ = J(u + β(u₀ − u) − aF(u½))``, ``β = 1/(k + 2)``.
 
@@ -123,9 +123,21 @@ def eag(
 
 
 def _run(
-    name: str, F: Any, u0: Array, G: Any, step: float | None, factor: float, anchored: bool, restart: Any, rtol: float,
-    atol: float, maxiter: int | None, max_epochs: float | None, callback: Callback | None, on_failure: str,
-) -> SolveResult:  # fmt: skip
+    name: str,
+    F: Any,
+    u0: Array,
+    G: Any,
+    step: float | None,
+    factor: float,
+    anchored: bool,
+    restart: Any,
+    rtol: float,
+    atol: float,
+    maxiter: int | None,
+    max_epochs: float | None,
+    callback: Callback | None,
+    on_failure: str,
+) -> SolveResult:
     rule = Restart(restart)
     step = None if step is None else positive_step(step, 1.0)
 
@@ -157,6 +169,15 @@ def _run(
                 problem.info["restarts"] = rule.count
 
     return run_inclusion(
-        name, iterate, F, u0, G=G, rtol=rtol, atol=atol, maxiter=maxiter, max_epochs=max_epochs, callback=callback,
+        name,
+        iterate,
+        F,
+        u0,
+        G=G,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        max_epochs=max_epochs,
+        callback=callback,
         on_failure=on_failure,
-    )  # fmt: skip
+    )

@@ -27,7 +27,7 @@ def draw(problem: Inclusion, count: int, p: float) -> tuple[np.ndarray, np.ndarr
 
 
 def compiled_form(problem: Inclusion) -> tuple[Any, ...] | None:
-    """``(K, columns, q, blocks, lower, upper, ranges, totals)`` where kernels apply, made once per problem."""
+    """``(K, columns, q, blocks, lower, upper, ranges, totals)`` if kernels apply, made once per problem."""
     if "compiled" not in problem.__dict__:
         problem.__dict__["compiled"] = None
         if (
@@ -40,8 +40,12 @@ def compiled_form(problem: Inclusion) -> tuple[Any, ...] | None:
             if columns is not None and sets is not None:
                 K, q, blocks = columns
                 problem.__dict__["compiled"] = (
-                    np.ascontiguousarray(K), np.ascontiguousarray(K.T), np.ascontiguousarray(q), blocks, *sets
-                )  # fmt: skip
+                    np.ascontiguousarray(K),
+                    np.ascontiguousarray(K.T),
+                    np.ascontiguousarray(q),
+                    blocks,
+                    *sets,
+                )
     return problem.__dict__["compiled"]
 
 
@@ -50,16 +54,18 @@ def forb_steps(
 ) -> tuple[Array, Array]:
     r"""`count` VR-FoRB steps for ``v + η(F + G)(v) ∋ u``, from ``v = u``.
 
-    ``v ← J_{γηG}((1 − p) v + p w − γ [B(w) + B_i(v) − B_i(w₋)])`` with ``B(v) = ηF(v) + v − u``; with probability
-    `p` the snapshot `w` moves to `v`. Returns the last `v` and the argument of its resolvent.
+    ``v ← J_{γηG}((1 − p) v + p w − γ [B(w) + B_i(v) − B_i(w₋)])`` with ``B(v) = ηF(v) + v − u``; with
+    probability `p` the snapshot `w` moves to `v`. Returns the last `v` and the argument of its resolvent.
     """
     Fw = problem.full(u) if Fu is None else Fu
     numbers, coins = draw(problem, count, p)
     form = compiled_form(problem)
     if form is not None:
-        from ..backends.kernels.numba.inclusion import forb
+        from ..backends.kernels.numba import inclusion
 
-        v, z = forb(*form, u, np.ascontiguousarray(Fw), eta, gamma, p, problem.F.n, numbers, coins)
+        kernel: Any = inclusion.forb
+
+        v, z = kernel(*form, u, np.ascontiguousarray(Fw), eta, gamma, p, problem.F.n, numbers, coins)
         problem.evaluations += 2 * count + problem.F.n * int(np.count_nonzero(coins))
         problem.resolvents += count
         return v, z

@@ -81,6 +81,15 @@ def forward_backward(
             u = new
 
     return run_inclusion(
-        "forward-backward" if not accelerated else "accelerated forward-backward", iterate, F, u0, G=G, rtol=rtol,
-        atol=atol, maxiter=maxiter, max_epochs=max_epochs, callback=callback, on_failure=on_failure,
-    )  # fmt: skip
+        "forward-backward" if not accelerated else "accelerated forward-backward",
+        iterate,
+        F,
+        u0,
+        G=G,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        max_epochs=max_epochs,
+        callback=callback,
+        on_failure=on_failure,
+    )

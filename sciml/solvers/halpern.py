@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.namespace import Array, dtype_name, norm2
-from ..operators.finite_sum import positive_constant
+from ..operators.rows import positive_constant
 from .forb import forb_steps
 from .inclusion import Inclusion, positive_step, run_inclusion
 from .iteration import Callback
@@ -65,8 +65,8 @@ def halpern(
         Step η. Defaults: ``1/L_full`` for forward–backward, ``1/(4L)`` for ``"page"``, ``√n/L`` for
         ``"forb"``, 1 (times the safe steps) for primal–dual; a number fixes the η of Douglas–Rachford.
     primal_weight : float or "adaptive"
-        Balance of primal against dual steps, adaptive from 1 at restarts; for Douglas–Rachford η itself, where
-        adaptive means one η for entries that move freely and one for entries held by a constraint.
+        Balance of primal against dual steps, adaptive from 1 at restarts; for Douglas–Rachford η itself,
+        where adaptive means one η for entries that move freely and one for entries held by a constraint.
     reflection : float, optional
         ρ in ``(1 + ρ) T − ρ``; by default the largest safe one, 0 in the variance-reduced methods.
     restart : "adaptive", int or None
@@ -143,9 +143,19 @@ def halpern(
 
     name = "halpern" if variance_reduction is None else f"halpern + {variance_reduction}"
     return run_inclusion(
-        name, iterate, F, u0, G=G, rtol=rtol, atol=atol, maxiter=maxiter, max_epochs=max_epochs, callback=callback,
-        on_failure=on_failure, seed=seed,
-    )  # fmt: skip
+        name,
+        iterate,
+        F,
+        u0,
+        G=G,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        max_epochs=max_epochs,
+        callback=callback,
+        on_failure=on_failure,
+        seed=seed,
+    )
 
 
 def _deterministic(

@@ -28,7 +28,7 @@ from .result import IterationState, SolveResult, Status
 __all__ = ["Inclusion", "InclusionState", "run_inclusion"]
 
 CHECK_EVERY = 50
-"""Most iterations between two computed residuals while the estimate says there is far to go (at first fewer)."""
+"""Most iterations between two computed residuals while the estimate says there is far to go."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,16 @@ class Inclusion:
     """
 
     def __init__(
-        self, F: Any, G: Any, u0: Array, maxiter: int, max_epochs: float, callback: Callback | None, fixed: bool,
+        self,
+        F: Any,
+        G: Any,
+        u0: Array,
+        maxiter: int,
+        max_epochs: float,
+        callback: Callback | None,
+        fixed: bool,
         seed: int | None,
-    ):  # fmt: skip
+    ):
         self.F, self.G, self.u0 = F, G, u0
         self.xp = array_namespace(u0)
         self.constrained = not isinstance(G, WholeSpace)
@@ -168,9 +175,20 @@ class Inclusion:
 
 
 def run_inclusion(
-    name: str, iterate: Callable[[Inclusion], Status | None], F: Any, u0: Array, *, G: Any, rtol: float, atol: float,
-    maxiter: int | None, max_epochs: float | None, callback: Callback | None, on_failure: str, seed: int | None = None,
-) -> SolveResult:  # fmt: skip
+    name: str,
+    iterate: Callable[[Inclusion], Status | None],
+    F: Any,
+    u0: Array,
+    *,
+    G: Any,
+    rtol: float,
+    atol: float,
+    maxiter: int | None,
+    max_epochs: float | None,
+    callback: Callback | None,
+    on_failure: str,
+    seed: int | None = None,
+) -> SolveResult:
     """Check the arguments, run `iterate`, and judge the point it left behind.
 
     Parameters
@@ -194,9 +212,15 @@ def run_inclusion(
     u0, restore = _check_start(F, G, u0)
     fixed = rtol == 0 and atol == 0
     problem = Inclusion(
-        F, G, u0, 100_000 if budget is None else budget, math.inf if max_epochs is None else float(max_epochs),
-        None if callback is None else (lambda s: callback(_restored(s, restore))), fixed, seed,
-    )  # fmt: skip
+        F,
+        G,
+        u0,
+        100_000 if budget is None else budget,
+        math.inf if max_epochs is None else float(max_epochs),
+        None if callback is None else (lambda s: callback(_restored(s, restore))),
+        fixed,
+        seed,
+    )
     if not math.isfinite(norm2(problem.Fu0)):
         raise ValueError("F(u0) holds a value that is not finite (NaN or infinity)")
     status: Status | None = None
@@ -224,10 +248,13 @@ def run_inclusion(
         seconds=time.perf_counter() - start,
         solver=name,
         info={
-            "epochs": problem.epochs, "evaluations": problem.evaluations, "resolvents": problem.resolvents,
-            "history_epochs": tuple(problem.history_epochs), **problem.info,
+            "epochs": problem.epochs,
+            "evaluations": problem.evaluations,
+            "resolvents": problem.resolvents,
+            "history_epochs": tuple(problem.history_epochs),
+            **problem.info,
         },
-    )  # fmt: skip
+    )
     return report(result, on_failure)
 
 
@@ -290,7 +317,7 @@ def _check_start(F: Any, G: Any, u0: Any) -> tuple[Array, Callable[[Array], Arra
     return u, lambda v: xp.reshape(v, layout)
 
 
-def _restored(state: InclusionState, restore: Callable[[Array], Array]) -> InclusionState:
+def _restored(state: Any, restore: Callable[[Array], Array]) -> InclusionState:
     return InclusionState(state.iteration, restore(state.x), state.residual_norm, state.epochs)
 
 

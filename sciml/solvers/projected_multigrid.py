@@ -34,7 +34,7 @@ def projected_multigrid(
     callback: Callback | None = None,
     on_failure: str = "warn",
 ) -> SolveResult:
-    """Solve ``0 ∈ A u − b + N(u)`` between bounds on a grid: projected smoothing, then multigrid off the contact set.
+    """Solve ``0 ∈ A u − b + N(u)`` between bounds on a grid: projected sweeps, multigrid off the contact set.
 
     Each iteration relaxes with projected Gauss–Seidel sweeps, solves for a correction on the cells
     strictly between the bounds (multigrid-preconditioned CG to a tenth, to a hundredth once the contact set
@@ -76,7 +76,9 @@ def projected_multigrid(
     if not isinstance(sweeps, int) or sweeps < 1:
         raise ValueError(f"sweeps is {sweeps!r}; expected a positive integer")
     if preconditioner not in PRECONDITIONERS:
-        raise ValueError(f"preconditioner is {preconditioner!r}; expected one of {', '.join(PRECONDITIONERS)}")
+        raise ValueError(
+            f"preconditioner is {preconditioner!r}; expected one of {', '.join(PRECONDITIONERS)}"
+        )
 
     def iterate(problem: Inclusion) -> Status | None:
         smooth = ProjectedSweeps("projected_multigrid", problem, 1.0)
@@ -84,7 +86,9 @@ def projected_multigrid(
             raise TypeError(f"F holds a {type(problem.F.K).__name__}; expected a PoissonOperator")
         G, A, xp = problem.G, problem.F.K, problem.xp
         u = problem.resolvent(problem.u0, 1.0)
-        contact, system, M = None, A, None
+        contact: np.ndarray | None = None
+        system: PoissonOperator | None = A
+        M: Any = None
         problem.info["contact_sets"] = 0
         while True:
             for _ in range(sweeps):
@@ -100,7 +104,7 @@ def projected_multigrid(
                 contact, system = now, _off_contact(A, now)
                 M = None if system is None else PRECONDITIONERS[preconditioner](system)
                 problem.info["contact_sets"] += 1
-            if system is None:
+            if system is None or contact is None:
                 continue
             mask = from_numpy(~contact & A.fluid, A.backend, device=device_of(u))
             right = xp.where(mask, -F_u, xp.zeros_like(F_u))
@@ -114,9 +118,18 @@ def projected_multigrid(
             u = problem.resolvent(u + min(1.0, -vdot(F_u, step).real / curvature) * step, 1.0)
 
     return run_inclusion(
-        "projected multigrid", iterate, F, u0, G=G, rtol=rtol, atol=atol, maxiter=maxiter, max_epochs=max_epochs,
-        callback=callback, on_failure=on_failure,
-    )  # fmt: skip
+        "projected multigrid",
+        iterate,
+        F,
+        u0,
+        G=G,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        max_epochs=max_epochs,
+        callback=callback,
+        on_failure=on_failure,
+    )
 
 
 def _off_contact(A: PoissonOperator, contact: np.ndarray) -> PoissonOperator | None:
@@ -125,6 +138,13 @@ def _off_contact(A: PoissonOperator, contact: np.ndarray) -> PoissonOperator | N
     if not (A.fluid & ~contact).any():
         return None
     return PoissonOperator(
-        A.in_shape, spacing=A.spacing, bc=A.bc, cells=cells, coefficient=A._face_coefficients, shift=A.shift,
-        dtype=A.dtype, backend=A.backend, device=A._device,
-    )  # fmt: skip
+        A.in_shape,
+        spacing=A.spacing,
+        bc=A.bc,
+        cells=cells,
+        coefficient=A._face_coefficients,
+        shift=A.shift,
+        dtype=A.dtype,
+        backend=A.backend,
+        device=A._device,
+    )

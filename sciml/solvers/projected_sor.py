@@ -83,9 +83,18 @@ def projected_sor(
                 return status
 
     return run_inclusion(
-        "projected SOR", iterate, F, u0, G=G, rtol=rtol, atol=atol, maxiter=maxiter, max_epochs=max_epochs,
-        callback=callback, on_failure=on_failure,
-    )  # fmt: skip
+        "projected SOR",
+        iterate,
+        F,
+        u0,
+        G=G,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        max_epochs=max_epochs,
+        callback=callback,
+        on_failure=on_failure,
+    )
 
 
 def certify_bounds(problem: Inclusion, u: Array, F_u: Array | None = None) -> Status | None:
@@ -106,7 +115,7 @@ class ProjectedSweeps:
         F, G = problem.F, problem.G
         if not isinstance(F, AffineSum) or not isinstance(G, Box):
             raise TypeError(
-                f"{name} needs F to be an AffineSum and G a Box; got {type(F).__name__} and {type(G).__name__}"
+                f"{name} needs F to be an AffineSum and G a Box, not {type(F).__name__}, {type(G).__name__}"
             )
         self.problem, self.omega, self.A, self.b = problem, omega, F.K, F.q
         grid = isinstance(self.A, PoissonOperator)
@@ -174,7 +183,9 @@ class ProjectedSweeps:
             total = 0.0
             for colour in (0, 1):
                 total += sum(
-                    parallel(relax_colour_projected, rows, *arguments, colour, dtype.type(self.omega), grain=64)
+                    parallel(
+                        relax_colour_projected, rows, *arguments, colour, dtype.type(self.omega), grain=64
+                    )
                 )
             x = x[: b.size]
             x[void] = in_void
@@ -188,7 +199,9 @@ class ProjectedSweeps:
         factors = [np.where(colour, self.omega / diagonal, 0.0) for colour in colours(A)]
         factors[0] = np.where(A.fluid, factors[0], 1.0 / diagonal)
         moved = [
-            from_numpy(f, A.backend, dtype=str(problem.u0.dtype).rsplit(".", 1)[-1], device=device(problem.u0))
+            from_numpy(
+                f, A.backend, dtype=str(problem.u0.dtype).rsplit(".", 1)[-1], device=device(problem.u0)
+            )
             for f in factors
         ]
 

@@ -30,7 +30,7 @@ class SplitMap(Protocol):
 
     def begin(self) -> Array: ...
 
-    def __call__(self, u: Array) -> tuple[Array, float]: ...
+    def __call__(self, u: Array, /) -> tuple[Array, float]: ...
 
     def outdated(self) -> bool: ...
 
@@ -140,7 +140,7 @@ def choose_splitting(
             splitting = "forward-backward"
         else:
             raise ValueError(
-                "F is monotone but declares neither cocoercive, nor a resolvent (solve), nor saddle-point structure; "
+                "F is neither declared cocoercive, nor has it a resolvent (solve), nor is it a SaddlePoint; "
                 "expected one of them, or variance_reduction='forb', or the solver eag"
             )
     if splitting == "douglas-rachford":

@@ -92,9 +92,19 @@ def vr_extragradient(
                 return status
 
     return run_inclusion(
-        "vr-extragradient", iterate, F, u0, G=G, rtol=rtol, atol=atol, maxiter=maxiter, max_epochs=max_epochs,
-        callback=callback, on_failure=on_failure, seed=seed,
-    )  # fmt: skip
+        "vr-extragradient",
+        iterate,
+        F,
+        u0,
+        G=G,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        max_epochs=max_epochs,
+        callback=callback,
+        on_failure=on_failure,
+        seed=seed,
+    )
 
 
 def _natural(problem: Inclusion, w: Array, Fw: Array) -> float:
@@ -115,7 +125,9 @@ def _steps(
     """Steps until a coin asks for a snapshot: iterate, argument of its resolvent, steps, whether one did."""
     form = compiled_form(problem)
     if form is not None:
-        from ..backends.kernels.numba.inclusion import vr_extragradient as kernel
+        from ..backends.kernels.numba import inclusion
+
+        kernel: Any = inclusion.vr_extragradient
 
         z, argument, done = kernel(
             *form, z, w, np.ascontiguousarray(Fw), gamma, p, problem.F.n, numbers, coins

@@ -52,7 +52,11 @@ def check_finite_sum(
     >>> check_finite_sum(LeastSquares(np.eye(3), np.ones(3)))
     []
     """
-    missing = [name for name in ("n", "lipschitz", "full", "difference", "sample", "in_shape") if not hasattr(F, name)]
+    missing = [
+        name
+        for name in ("n", "lipschitz", "full", "difference", "sample", "in_shape")
+        if not hasattr(F, name)
+    ]
     if missing:
         return finish("the finite sum", [f"it has no {', '.join(missing)}"], raise_on_failure)
     probes = Probes(like, getattr(F, "dtype", np.dtype("float64")), seed)
@@ -91,14 +95,20 @@ def check_finite_sum(
             p = G.resolvent(a, 0.5) - G.resolvent(b, 0.5)
             worst["firm"] = max(worst["firm"], vdot(p, p).real - vdot(p, a - b).real)
     if worst["monotone"] < -slack:
-        sentences.append(f"F is not monotone: ⟨F(u) − F(v), u − v⟩ = {worst['monotone']:.3e} L ‖u − v‖² for some u, v")
+        sentences.append(
+            f"F is not monotone: ⟨F(u) − F(v), u − v⟩ = {worst['monotone']:.3e} L ‖u − v‖² for some u, v"
+        )
     if worst["full"] > 1 + slack:
-        sentences.append(f"lipschitz_full = {full_constant:.4g} is too small by the factor {worst['full']:.4g}")
+        sentences.append(
+            f"lipschitz_full = {full_constant:.4g} is too small by the factor {worst['full']:.4g}"
+        )
     if worst["sum"] > slack:
         sentences.append(f"the mean of the components differs from F by {worst['sum']:.3e}, relatively")
     if worst["average"] > 1 + slack:
         kind = "average-cocoercive" if getattr(F, "cocoercive", False) else "Lipschitz on average"
-        sentences.append(f"F is not {kind} with lipschitz = {F.lipschitz:.4g}: off by the factor {worst['average']:.4g}")
+        sentences.append(
+            f"F is not {kind} with lipschitz = {F.lipschitz:.4g}: off by the factor {worst['average']:.4g}"
+        )
     if worst["firm"] > slack:
         sentences.append(f"the resolvent of G is not firmly non-expansive (excess {worst['firm']:.3e})")
     sentences += _sampling(F)

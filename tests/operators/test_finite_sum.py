@@ -1,4 +1,4 @@
-"""Finite sums: the mean of the components is F, constants bound what they promise to bound, bad input is refused."""
+"""Finite sums: the components average to F, constants bound what they promise, bad input is refused."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from sciml.operators import (
     constrained_qp,
     matrix_game,
 )
-from sciml.operators.finite_sum import operator_norm
+from sciml.operators.rows import operator_norm
 
 R = np.random.default_rng(5)
 A = R.standard_normal((7, 4))
@@ -34,7 +34,9 @@ SUMS = {
     "rows-by-norm": LeastSquares(A, b),
     "rows-uniform": LeastSquares(A, b, sampling="uniform"),
     "rows-sparse": LeastSquares(scipy.sparse.csr_array(A), b),
-    "functions": ComponentSum([lambda u, s=s: s * np.tanh(u) + u for s in (0.5, 1.0, 3.0)], (4,), lipschitz=4.0),
+    "functions": ComponentSum(
+        [lambda u, s=s: s * np.tanh(u) + u for s in (0.5, 1.0, 3.0)], (4,), lipschitz=4.0
+    ),
     "coils": NormalEquations(COILS, COIL_DATA),
     "game": matrix_game(A),
     "game-centred": matrix_game(A, centred=True),
@@ -57,7 +59,7 @@ def probabilities(F):
 
 
 @every_sum
-def test_the_mean_of_the_components_is_the_difference_of_F(F):
+def test_the_mean_of_the_components_is_the_whole(F):
     u, v = probe(F, 1), probe(F, 2)
     q = probabilities(F)
     mean = sum(q[i] * F.difference(np.array([i]), u, v) for i in range(F.n))
@@ -94,7 +96,9 @@ def test_constants_bound_what_they_promise(F):
 def test_kaczmarz_sampling_is_cocoercive_with_exactly_the_frobenius_norm():
     F = LeastSquares(A, b)
     u, v = probe(F, 1), probe(F, 2)
-    square = sum(F.probability[i] * np.linalg.norm(F.difference(np.array([i]), u, v)) ** 2 for i in range(F.n))
+    square = sum(
+        F.probability[i] * np.linalg.norm(F.difference(np.array([i]), u, v)) ** 2 for i in range(F.n)
+    )
     frobenius = np.linalg.norm(A) ** 2
     assert F.lipschitz == pytest.approx(frobenius)
     assert square == pytest.approx(frobenius * np.dot(F.full(u) - F.full(v), u - v))
@@ -114,7 +118,7 @@ def test_uniform_samples_are_different_and_reproducible():
 
 
 @every_sum
-def test_columns_for_kernels_are_F(F):
+def test_columns_for_kernels(F):
     form = getattr(F, "columns", lambda: None)()
     if form is None:
         pytest.skip("no dense columns")
@@ -175,7 +179,11 @@ def test_power_iteration_finds_the_norm(rng):
     [
         (lambda: AffineSum(np.ones((2, 3)), np.ones(3)), ValueError, "expected a square operator"),
         (lambda: AffineSum(np.eye(2), np.ones(3)), ValueError, "q has shape"),
-        (lambda: AffineSum(np.eye(2), np.array([1.0, np.nan])), ValueError, "q holds a value that is not finite"),
+        (
+            lambda: AffineSum(np.eye(2), np.array([1.0, np.nan])),
+            ValueError,
+            "q holds a value that is not finite",
+        ),
         (lambda: AffineSum(np.zeros((2, 2)), np.ones(2)), ValueError, "Lipschitz constant would be zero"),
         (lambda: AffineSum(-np.eye(2), np.ones(2)), ValueError, "not be monotone"),
         (lambda: AffineSum(np.eye(2), np.ones(2), lipschitz_full=-1.0), ValueError, "lipschitz"),

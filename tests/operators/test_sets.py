@@ -88,9 +88,13 @@ def test_l1_ball_against_a_general_solver(rng):
     p = L1Ball(1.0).resolvent(u)
     start = np.concatenate([np.maximum(p, 0), np.maximum(-p, 0)]) + 0.01
     found = scipy.optimize.minimize(
-        lambda z: np.sum((z[:5] - z[5:] - u) ** 2), start, bounds=[(0, None)] * 10,
-        constraints={"type": "ineq", "fun": lambda z: 1.0 - z.sum()}, method="SLSQP", options={"ftol": 1e-14},
-    )  # fmt: skip
+        lambda z: np.sum((z[:5] - z[5:] - u) ** 2),
+        start,
+        bounds=[(0, None)] * 10,
+        constraints={"type": "ineq", "fun": lambda z: 1.0 - z.sum()},
+        method="SLSQP",
+        options={"ftol": 1e-14},
+    )
     assert np.allclose(p, found.x[:5] - found.x[5:], atol=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Ready-made variational problems: definitions, reproducibility, the shifted solves behind obstacle problems."""
+"""Ready-made variational problems: definitions, reproducibility, the shifted solves of obstacle problems."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,9 @@ def test_payoff_of_the_burglar():
     payoff = policeman_and_burglar(30)
     assert np.allclose(np.diag(payoff), 0)
     worth = payoff[0, 1:] / (1 - np.exp(-0.8 * np.arange(1, 30)))
-    assert np.allclose(payoff[-1, :-1], np.r_[payoff[-1, 0], worth[:-1] * (1 - np.exp(-0.8 * np.arange(28, 0, -1)))])
+    assert np.allclose(
+        payoff[-1, :-1], np.r_[payoff[-1, 0], worth[:-1] * (1 - np.exp(-0.8 * np.arange(28, 0, -1)))]
+    )
     assert np.array_equal(payoff, policeman_and_burglar(30))
 
 

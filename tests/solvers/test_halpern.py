@@ -17,7 +17,15 @@ from sciml import (
     matrix_game,
     vr_extragradient,
 )
-from sciml.operators import AffineSum, Box, CallableOperator, L1Norm, LeastSquares, NonNegative, NormalEquations
+from sciml.operators import (
+    AffineSum,
+    Box,
+    CallableOperator,
+    L1Norm,
+    LeastSquares,
+    NonNegative,
+    NormalEquations,
+)
 from sciml.problems import (
     bounded_least_squares,
     membrane_over_ball,
@@ -51,7 +59,10 @@ def test_published_residuals_of_the_matrix_game(burglar, method, published):
         "EG": (extragradient, {"step": 5 / spectral}),
         "EAG": (eag, {"step": 5 / spectral}),
         "VR-EG": (vr_extragradient, {"step": 3 / root / frobenius}),
-        "Algorithm 1": (halpern, {"variance_reduction": "page", "step": 5 / frobenius, "batch": 22, "restart": None}),
+        "Algorithm 1": (
+            halpern,
+            {"variance_reduction": "page", "step": 5 / frobenius, "batch": 22, "restart": None},
+        ),
         "Algorithm 2": (
             halpern,
             {"variance_reduction": "forb", "step": root / frobenius, "inner_step": inner, "restart": None},
@@ -75,9 +86,13 @@ def test_game_value_equals_that_of_linear_programming():
     x = halpern(matrix_game(payoff), np.full(15, 0.1), rtol=1e-9).x
     # min t subject to A x <= t, x in the simplex
     lp = scipy.optimize.linprog(
-        np.r_[np.zeros(9), 1], A_ub=np.c_[payoff, -np.ones(6)], b_ub=np.zeros(6), A_eq=np.r_[np.ones(9), 0][None],
-        b_eq=[1], bounds=[(0, None)] * 9 + [(None, None)],
-    )  # fmt: skip
+        np.r_[np.zeros(9), 1],
+        A_ub=np.c_[payoff, -np.ones(6)],
+        b_ub=np.zeros(6),
+        A_eq=np.r_[np.ones(9), 0][None],
+        b_eq=[1],
+        bounds=[(0, None)] * 9 + [(None, None)],
+    )
     assert (payoff @ x[:9]).max() == pytest.approx(lp.fun, abs=1e-7)
     assert (payoff.T @ x[9:]).min() == pytest.approx(lp.fun, abs=1e-7)
 

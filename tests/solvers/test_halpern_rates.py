@@ -27,7 +27,12 @@ def rotation():
 
 @pytest.mark.parametrize(
     ("solver", "problem", "expected"),
-    [(halpern, cocoercive, -1.0), (halpern, rotation, -1.0), (eag, rotation, -1.0), (extragradient, rotation, -0.5)],
+    [
+        (halpern, cocoercive, -1.0),
+        (halpern, rotation, -1.0),
+        (eag, rotation, -1.0),
+        (extragradient, rotation, -0.5),
+    ],
     ids=["halpern-cocoercive", "halpern-saddle", "eag-saddle", "extragradient-saddle"],
 )
 def test_slope_of_the_last_iterate(solver, problem, expected):

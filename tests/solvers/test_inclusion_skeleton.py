@@ -1,5 +1,6 @@
 """The same promises for every solver of inclusions: honest residuals, exact counts, clear errors."""
 
+import itertools
 import math
 
 import numpy as np
@@ -98,7 +99,7 @@ def true_residual(F, u):
 
 def _parts(F):
     edges = getattr(F.G, "edges", None)
-    return [...] if edges is None else [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [...] if edges is None else [slice(a, b) for a, b in itertools.pairwise(edges)]
 
 
 @every_solver
@@ -137,7 +138,7 @@ def test_budget_in_epochs(solver, make, settings):
     F = make()
     result = solver(F, start(F), rtol=0, atol=0, max_epochs=7, **settings)
     assert result.status is Status.FIXED
-    assert 7 <= result.info["epochs"]
+    assert result.info["epochs"] >= 7
 
 
 @every_solver
@@ -183,7 +184,7 @@ def test_oracle_counts_are_exact(name):
     assert result.info["evaluations"] == F.count
 
 
-def test_oracle_count_of_the_primal_dual_map_is_one_F_per_iteration():
+def test_oracle_count_of_the_primal_dual_map_is_exact():
     F = skew()
     products = {"A": 0, "AT": 0}
     matvec, rmatvec = F.A.matvec, F.A.rmatvec
@@ -210,7 +211,10 @@ def test_same_result_in_every_namespace(name, namespace):
     u0 = namespace.array(start(reference))
     # Few iterations, so that the same random numbers must have led along the same path.
     limits = {"rtol": 0, "atol": 0, "max_epochs": 12}
-    there, here = solver(F, u0, **limits, **settings), solver(reference, start(reference), **limits, **settings)
+    there, here = (
+        solver(F, u0, **limits, **settings),
+        solver(reference, start(reference), **limits, **settings),
+    )
     assert type(there.x) is type(u0)
     assert there.info["evaluations"] == here.info["evaluations"]
     assert np.allclose(to_numpy(there.x), here.x, rtol=1e-7, atol=1e-9)
@@ -280,7 +284,7 @@ def test_a_map_that_is_not_monotone_is_noticed():
         extragradient(F, np.arange(3.0), rtol=1e-8)
 
 
-def test_nan_from_F_is_reported():
+def test_nan_is_reported():
     def blow_up(u):
         return np.where(u < 0.5, np.nan, u) if np.ndim(u) else u
 

@@ -63,7 +63,9 @@ def test_halpern_and_multigrid_agree_on_random_loads_between_two_obstacles(seed)
     rng, n = np.random.default_rng(seed), 32
     A = PoissonOperator((n, n), spacing=1 / n)
     x = np.arange(n) / n
-    waves = [np.outer(np.sin(np.pi * a * x), np.sin(np.pi * c * x)) for a, c in rng.integers(1, 6, size=(4, 2))]
+    waves = [
+        np.outer(np.sin(np.pi * a * x), np.sin(np.pi * c * x)) for a, c in rng.integers(1, 6, size=(4, 2))
+    ]
     b = sum(300 * rng.normal() * wave for wave in waves)
     F = obstacle_sum(A, b, lower=-0.3 * rng.random(), upper=0.3 * rng.random())
     result = halpern(F, np.zeros((n, n)), rtol=1e-8)
@@ -130,20 +132,30 @@ def test_membrane_over_a_ball_converges_to_the_exact_solution(method):
     [
         (lambda F, u: projected_sor(F, u, omega=2.0), ValueError, "omega is 2.0"),
         (lambda F, u: projected_multigrid(F, u, sweeps=0), ValueError, "sweeps is 0"),
-        (lambda F, u: projected_multigrid(F, u, preconditioner="magic"), ValueError, "preconditioner is 'magic'"),
-        (lambda F, u: projected_sor(matrix_game(np.eye(2)), np.full(4, 0.4)), TypeError, "needs F to be an AffineSum"),
+        (
+            lambda F, u: projected_multigrid(F, u, preconditioner="magic"),
+            ValueError,
+            "preconditioner is 'magic'",
+        ),
+        (
+            lambda F, u: projected_sor(matrix_game(np.eye(2)), np.full(4, 0.4)),
+            TypeError,
+            "needs F to be an AffineSum",
+        ),
         (
             lambda F, u: projected_multigrid(AffineSum(np.eye(2), np.ones(2), G=NonNegative()), np.zeros(2)),
             TypeError,
             "expected a PoissonOperator",
         ),
         (
-            lambda F, u: projected_sor(AffineSum(np.array([[0.0, 1.0], [-1.0, 0.0]]), np.ones(2), G=NonNegative()), np.ones(2)),
+            lambda F, u: projected_sor(
+                AffineSum(np.array([[0.0, 1.0], [-1.0, 0.0]]), np.ones(2), G=NonNegative()), np.ones(2)
+            ),
             ValueError,
             "positive diagonal",
         ),
     ],
-)  # fmt: skip
+)
 def test_bad_input(call, error, message):
     with pytest.raises(error, match=message):
         call(two_sided(GRIDS["box"]), np.zeros((12, 12)))

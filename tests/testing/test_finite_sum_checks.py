@@ -59,9 +59,18 @@ def broken(what):
 
 @pytest.mark.parametrize(
     "what",
-    ["not monotone", "lipschitz_full", "not average-cocoercive", "Lipschitz on average", "mean of the components",
-     "not reproducible", "expected 5 numbers", "modifies its input", "firmly non-expansive"],
-)  # fmt: skip
+    [
+        "not monotone",
+        "lipschitz_full",
+        "not average-cocoercive",
+        "Lipschitz on average",
+        "mean of the components",
+        "not reproducible",
+        "expected 5 numbers",
+        "modifies its input",
+        "firmly non-expansive",
+    ],
+)
 def test_planted_defects_are_named(what):
     F = broken(what)
     sentences = check_finite_sum(F, raise_on_failure=False)

@@ -73,7 +73,7 @@ def forb(K, columns, q, blocks, lower, upper, ranges, totals, u, Fu, eta, gamma,
 def vr_extragradient(
     K, columns, q, blocks, lower, upper, ranges, totals, z, w, Fw, gamma, p, n, numbers, coins
 ):
-    """VR-EG steps until the first coin shows heads (or all are used); returns iterate, argument, steps done."""
+    """VR-EG steps up to the first true coin; returns iterate, argument of its projection, steps."""
     z, half, argument = z.copy(), np.empty_like(z), np.empty_like(z)
     for m in range(numbers.size):
         for j in range(z.size):

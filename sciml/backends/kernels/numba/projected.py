@@ -14,10 +14,10 @@ __all__ = ["relax_colour_projected", "relax_rows_projected"]
 def relax_colour_projected(
     start, stop, x, b, diagonal, lower, upper, faces, weights, shape, periodic, colour, omega
 ):
-    """Relax one colour in rows start..stop and clip it; returns its sum of squared projected residuals before.
+    """Relax and clip one colour in rows start..stop; returns its sum of squared projected residuals before.
 
-    The projected residual of a cell is its residual as far as the bounds let the cell follow it. `x` carries one
-    extra row of zeros and is zero in cells without an unknown, where `diagonal` is zero too.
+    The projected residual of a cell is its residual as far as the bounds let the cell follow it. `x` carries
+    one extra row of zeros and is zero in cells without an unknown, where `diagonal` is zero too.
     """
     n = U(shape[2])
     t = np.empty(shape[2], x.dtype)
