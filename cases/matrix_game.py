@@ -34,6 +34,7 @@ PUBLISHED = {
     "Algorithm 1": 1.466e-2,
     "Algorithm 2": 1.95e-2,
 }
+SEEDS = 5
 RANDOM = ("VR-EG", "Algorithm 1", "Algorithm 2")
 TARGET = 1e-4
 BUDGET = {"small": 5_000, "paper": 25_000}
@@ -139,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     traces: dict[str, Trace] = {}
     with progress() as tell:
         for name, (solver, settings) in methods.items():
-            seeds = range(seed, seed + 5) if name in RANDOM else (None,)
+            seeds = range(seed, seed + SEEDS) if name in RANDOM else (None,)
             values, seconds = [], []
             for s in seeds:
                 tell(f"{name}, seed {s}: 1000 epochs")

@@ -55,8 +55,8 @@ class VariationalProblem:
 def policeman_and_burglar(n: int = 500, *, seed: int = 1) -> np.ndarray:
     r"""Payoff ``A_ij = w_j (1 − exp(−0.8 |i − j|))`` of the policeman-and-burglar game.
 
-    A burglar picks one of `n` houses worth ``w_j = |N(0, 1)|``; the policeman waits at house `i`. The result has
-    shape ``(n, n)``.
+    A burglar picks one of `n` houses worth ``w_j = |N(0, 1)|``; the policeman waits at house `i`. The
+    result has shape ``(n, n)``.
 
     Source: Nemirovski, "Mini-course on convex programming algorithms" (2013), section on saddle points.
     """
