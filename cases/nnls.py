@@ -138,7 +138,7 @@ def figure(rows: list[dict[str, Any]]) -> Any:
         )
     ax.set_yscale("log")
     ax.set_ylabel("seconds")
-    ax.set_xticks(range(len(names)), [n.replace(", ", "\n", 1) for n in names], fontsize=8)
+    ax.set_xticks(range(len(names)), [n.replace(", ", "\n") for n in names], fontsize=8)
     ax.legend(frameon=False, fontsize=8)
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

@@ -169,7 +169,7 @@ def _deterministic(
     """``u ← λ u₀ + (1 − λ)((1 + ρ) T(u) − ρ u)``, ``λ = 1/(k + 2)``."""
     T = choose_splitting(problem, splitting, step, balance.weight, balance.adaptive)
     rho = T.reflection if reflection is None else reflection
-    balance.weight = balance.best = T.weight
+    balance.weight = balance.best = balance.first = T.weight
     problem.info["splitting"] = type(T).__name__
     anchor = u = T.begin()
     k = 0

@@ -84,9 +84,10 @@ class Balance:
 
     TOLERATED = 0.7  # of the best rate
     FORGET = 0.9  # the best rate fades, because early runs are the easy ones
+    RANGE = 100.0  # times the first weight, either way: extreme weights let the residual of one part swing
 
     def __init__(self, weight: float, adaptive: bool):
-        self.weight = self.best = weight
+        self.weight = self.best = self.first = weight
         self.best_rate, self.length, self.adaptive = -math.inf, 0.5, adaptive
 
     def update(self, ratio: float, rate: float) -> float:
@@ -100,5 +101,6 @@ class Balance:
             self.length *= 0.5
             self.best_rate *= self.FORGET
         step = self.length * math.log(ratio / self.best)
-        self.weight = self.best * math.exp(float(np.clip(step, -2.0, 2.0)))
+        moved = self.best * math.exp(float(np.clip(step, -2.0, 2.0)))
+        self.weight = float(np.clip(moved, self.first / self.RANGE, self.first * self.RANGE))
         return self.weight

@@ -71,6 +71,12 @@ def test_weight_returns_where_runs_were_faster():
     assert balance.best == 1.0
 
 
+def test_weight_stays_within_a_hundred_of_its_start():
+    balance = Balance(1.0, True)
+    weights = [balance.update(1e9, 1.0) for _ in range(20)]
+    assert max(weights) == pytest.approx(100.0)
+
+
 @pytest.mark.parametrize(("ratio", "rate"), [(0.0, 1.0), (math.inf, 1.0), (math.nan, 1.0), (2.0, math.inf)])
 def test_weight_ignores_degenerate_runs(ratio, rate):
     assert Balance(3.0, True).update(ratio, rate) == 3.0
