@@ -15,7 +15,7 @@ from ..operators.stencil import PoissonOperator
 from .inclusion import Inclusion, run_inclusion
 from .iteration import Callback
 from .result import SolveResult, Status
-from .sor import colours, odd_periodic_axes
+from .sor import _colours, _odd_periodic_axes
 
 __all__ = ["ProjectedSweeps", "certify_bounds", "projected_sor"]
 
@@ -126,7 +126,7 @@ class ProjectedSweeps:
             )
         if not grid:
             self._prepare_rows(name)
-        elif is_numpy(problem.u0) and problem.u0.dtype.kind == "f" and not odd_periodic_axes(self.A):
+        elif is_numpy(problem.u0) and problem.u0.dtype.kind == "f" and not _odd_periodic_axes(self.A):
             self._prepare_grid()
         else:
             self._prepare_colours()
@@ -196,7 +196,7 @@ class ProjectedSweeps:
     def _prepare_colours(self) -> None:
         A, problem = self.A, self.problem
         diagonal = A._diagonal_grid().reshape(A.in_shape)
-        factors = [np.where(colour, self.omega / diagonal, 0.0) for colour in colours(A)]
+        factors = [np.where(colour, self.omega / diagonal, 0.0) for colour in _colours(A)]
         factors[0] = np.where(A.fluid, factors[0], 1.0 / diagonal)
         moved = [
             from_numpy(

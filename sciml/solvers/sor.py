@@ -114,7 +114,7 @@ def relaxation(
         natural = order == "natural" or (order == "auto" and symmetric and is_numpy(system.b))
         if natural or not grid:
             sweeps = _Natural(name, system, float(omega), symmetric)
-        elif is_numpy(system.b) and system.b.dtype.kind == "f" and not odd_periodic_axes(system.A):
+        elif is_numpy(system.b) and system.b.dtype.kind == "f" and not _odd_periodic_axes(system.A):
             sweeps = _CompiledRedBlack(system, float(omega), symmetric)
         else:
             sweeps = _Coloured(system, float(omega), symmetric)
@@ -175,7 +175,7 @@ class _Coloured:
         A, xp, b = system.A, system.xp, system.b
         diagonal = A._diagonal_grid().reshape(A.in_shape)
         # Cells without an unknown are solved exactly, with the first colour.
-        factors = [np.where(colour, omega / diagonal, 0.0) for colour in colours(A)]
+        factors = [np.where(colour, omega / diagonal, 0.0) for colour in _colours(A)]
         factors[0] = np.where(A.fluid, factors[0], 1.0 / diagonal)
         if symmetric:
             factors = factors + factors[::-1]
@@ -254,11 +254,11 @@ class _CompiledRedBlack:
         self.system.x_is_zero = False
 
 
-def odd_periodic_axes(A: PoissonOperator) -> list[int]:
+def _odd_periodic_axes(A: PoissonOperator) -> list[int]:
     return [axis for axis in range(3) if A.periodic3[axis] and A.grid3[axis] % 2]
 
 
-def colours(A: PoissonOperator) -> list[np.ndarray]:
+def _colours(A: PoissonOperator) -> list[np.ndarray]:
     """Masks of `A.in_shape` of cells that are not coupled to each other, the unknowns only.
 
     The last layer of a periodic axis of odd length meets its own parity across the wrap, so it gets
@@ -266,7 +266,7 @@ def colours(A: PoissonOperator) -> list[np.ndarray]:
     """
     i, j, k = np.ogrid[tuple(slice(n) for n in A.grid3)]
     number = (i + j + k) % 2
-    for axis in odd_periodic_axes(A):
+    for axis in _odd_periodic_axes(A):
         number = 2 * number + ((i, j, k)[axis] == A.grid3[axis] - 1)
     fluid = A.code != 255
     masks = [(number == c) & fluid for c in range(int(number.max()) + 1)]
