@@ -11,7 +11,17 @@ from typing import Any
 from ._version import __version__
 
 _PUBLIC = {
-    "operators": ("BaseOperator", "Block", "CallableOperator", "Identity", "PoissonOperator", "as_operator"),
+    "operators": (
+        "BaseOperator",
+        "Block",
+        "CallableOperator",
+        "Identity",
+        "PoissonOperator",
+        "SaddlePoint",
+        "as_operator",
+        "constrained_qp",
+        "matrix_game",
+    ),
     "solvers": (
         "IterationState",
         "SolveResult",
@@ -20,16 +30,23 @@ _PUBLIC = {
         "Status",
         "bicgstab",
         "cg",
+        "eag",
+        "extragradient",
         "fast_poisson",
         "fcg",
+        "forward_backward",
         "gmres",
+        "halpern",
         "inverse",
         "minres",
         "multigrid",
+        "projected_multigrid",
+        "projected_sor",
         "solve",
         "sor",
         "splu",
         "ssor",
+        "vr_extragradient",
     ),
 }
 _MODULES = ("backends", "io", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")

@@ -3,7 +3,11 @@
 from .adapt import CallableOperator, ForeignOperator, MatrixOperator, as_operator
 from .algebra import Adjoint, Block, Identity, Product, Scaled, Sum
 from .base import BaseOperator
+from .finite_sum import AffineSum, ComponentSum, FiniteSumBase
+from .least_squares import LeastSquares, NormalEquations
 from .protocol import PROPERTIES, FiniteSum, LinearOperator, Operator, Solver, TimeStepper
+from .saddle import SaddlePoint, constrained_qp, matrix_game
+from .sets import Affine, Box, L1Ball, L1Norm, L2Ball, NonNegative, Resolvent, Simplex, WholeSpace
 from .stencil import DIRICHLET, FLUID, SOLID, PoissonOperator
 
 __all__ = [
@@ -12,20 +16,37 @@ __all__ = [
     "PROPERTIES",
     "SOLID",
     "Adjoint",
+    "Affine",
+    "AffineSum",
     "BaseOperator",
     "Block",
+    "Box",
     "CallableOperator",
+    "ComponentSum",
     "FiniteSum",
+    "FiniteSumBase",
     "ForeignOperator",
     "Identity",
+    "L1Ball",
+    "L1Norm",
+    "L2Ball",
+    "LeastSquares",
     "LinearOperator",
     "MatrixOperator",
+    "NonNegative",
+    "NormalEquations",
     "Operator",
     "PoissonOperator",
     "Product",
+    "Resolvent",
+    "SaddlePoint",
     "Scaled",
+    "Simplex",
     "Solver",
     "Sum",
     "TimeStepper",
+    "WholeSpace",
     "as_operator",
+    "constrained_qp",
+    "matrix_game",
 ]

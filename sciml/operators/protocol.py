@@ -54,7 +54,13 @@ class LinearOperator(Protocol):
 
 @runtime_checkable
 class FiniteSum(Protocol):
-    """A sum of `n` component maps ``F = (1/n) Σ F_i``, which stochastic methods may sample."""
+    """A mean of `n` component maps ``F_i`` under a sampling law; stochastic methods read a few at a time.
+
+    ``sample`` draws component numbers, ``difference`` is the mean of ``F_i(u) − F_i(v)`` over a batch,
+    weighted so that its expectation is ``F(u) − F(v)``, and ``lipschitz`` is the constant on average over
+    the law. Optional: ``lipschitz_full`` of `F` itself, ``cocoercive``, ``G`` (an object with ``resolvent``),
+    ``draws`` for independent numbers, ``solve(w, step)`` for the resolvent of `F`. `FiniteSumBase` has all.
+    """
 
     n: int
     lipschitz: float

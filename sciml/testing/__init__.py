@@ -14,12 +14,14 @@ Examples
 []
 """
 
+from .finite_sums import check_finite_sum
 from .operators import check_linear_operator, check_operator
 from .preconditioners import check_preconditioner
 from .solvers import SOLVER_CHECKS, check_solver
 
 __all__ = [
     "SOLVER_CHECKS",
+    "check_finite_sum",
     "check_linear_operator",
     "check_operator",
     "check_preconditioner",
