@@ -23,8 +23,8 @@ CONTEXT_LENGTH, ARM_LENGTH = 0.3, 1.0 / 6.0
 CONSISTENT = 0.15
 """Largest scatter of log(1 − β) between solves that still supports Young's relation; where it holds, 0.02 to 0.07."""
 
-MARGIN = 0.2
-"""Log evidence per round by which the flat prior must win: it has to predict costs a fifth more closely."""
+MARGIN = 0.3
+"""Log evidence per round by which the flat prior must win: it has to predict costs a third more closely."""
 
 FIRST_BETA = 0.95
 """Prior median of the Jacobi radius."""

@@ -24,7 +24,7 @@ class Policy:
     A subclass calls ``super().__init__`` and defines ``_choose(context) -> arm`` and
     ``_learn(cost, result)``; it names the attributes that make up what it has learned in `_learned`,
     and the settings a saved state must agree with in `_settings`. In `_learn`, ``self._pending`` is
-    the index of the arm that was proposed (the arm itself where arms are a continuum).
+    the index of the arm that was proposed.
 
     Parameters
     ----------
@@ -38,6 +38,8 @@ class Policy:
     arms : tuple
     rounds : int
         Costs observed so far.
+    plays, totals : array of shape ``(len(arms),)``
+        How often each arm was played, and the sum of what it cost.
 
     Notes
     -----
@@ -54,6 +56,8 @@ class Policy:
             raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
         self._rng = np.random.default_rng(int(seed))
         self.rounds = 0
+        self.plays = np.zeros(len(self.arms), dtype=int)
+        self.totals = np.zeros(len(self.arms))
         self._pending: Any = None
         self._context: Any = None
 
@@ -87,8 +91,11 @@ class Policy:
         """
         if self._pending is None:
             raise ValueError("observe was called without a proposed arm; expected propose(context) before it")
-        self._learn(check_cost(cost), result)
+        cost = check_cost(cost)
+        self._learn(cost, result)
         self.rounds += 1
+        self.plays[self._pending] += 1
+        self.totals[self._pending] += cost
         self._pending = None
 
     def _choose(self, context: Any) -> Any:
@@ -139,7 +146,9 @@ class Policy:
             "policy": type(self).__name__,
             "settings": self._fingerprint(),
             "rounds": self.rounds,
-            "pending": _encode(self._pending),
+            "plays": _encode(self.plays),
+            "totals": _encode(self.totals),
+            "pending": self._pending,
             "context": _encode(self._context),
             "generator": self._rng.bit_generator.state,
             "learned": {name: _encode(getattr(self, name)) for name in self._learned},
@@ -160,7 +169,8 @@ class Policy:
         for part, saved in zip(self._parts(), state["parts"], strict=True):
             part._restore(saved, path)
         self._rng.bit_generator.state = state["generator"]
-        self.rounds, self._pending = state["rounds"], _decode(state["pending"])
+        self.rounds, self._pending = state["rounds"], state["pending"]
+        self.plays, self.totals = _decode(state["plays"]), _decode(state["totals"])
         self._context = _decode(state["context"])
         self._restored()
 

@@ -52,7 +52,7 @@ class TsallisINF(Policy):
     1
     """
 
-    _learned = ("losses", "plays", "_total")
+    _learned = ("losses", "_total")
     _settings = ("estimator", "floor")
 
     def __init__(
@@ -64,7 +64,6 @@ class TsallisINF(Policy):
         self.estimator = estimator
         self.floor = check_number("floor", floor, -math.inf)
         self.losses = np.zeros(len(self.arms))
-        self.plays = np.zeros(len(self.arms), dtype=int)
         self._total = 0.0  # of the losses paid
         self._p = np.full(len(self.arms), 1.0 / len(self.arms))
 
@@ -90,7 +89,6 @@ class TsallisINF(Policy):
 
     def _learn(self, cost: float, result: Any) -> None:
         i, loss, p = self._pending, cost - self.floor, self._p[self._pending]
-        self.plays[i] += 1
         self._total += loss
         if self.estimator == "reduced-variance" and self.rounds > 0:
             # The baseline is half the loss scale on the arms likely enough to be estimated well.
