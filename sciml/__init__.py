@@ -12,12 +12,30 @@ from ._version import __version__
 
 _PUBLIC = {
     "operators": ("BaseOperator", "Block", "CallableOperator", "Identity", "PoissonOperator", "as_operator"),
-    "solvers": ("IterationState", "SolveResult", "SolverError", "SolverWarning", "Status", "cg"),
+    "solvers": (
+        "IterationState",
+        "SolveResult",
+        "SolverError",
+        "SolverWarning",
+        "Status",
+        "bicgstab",
+        "cg",
+        "fast_poisson",
+        "fcg",
+        "gmres",
+        "inverse",
+        "minres",
+        "multigrid",
+        "solve",
+        "sor",
+        "splu",
+        "ssor",
+    ),
 }
 _MODULES = ("backends", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
-__all__ = ["__version__", *_HOME, *_MODULES]  # noqa: PLE0604
+__all__ = ["__version__", *_HOME, *_MODULES]
 
 
 def __getattr__(name: str) -> Any:

@@ -29,6 +29,7 @@ __all__ = [
     "is_numpy",
     "norm2",
     "real_dtype",
+    "require_numpy",
     "require_same_backend",
     "to_numpy",
     "vdot",
@@ -74,6 +75,14 @@ def is_numpy(x: object) -> bool:
 def device(x: Array) -> Any:
     """The device `x` lives on, as its library names it."""
     return compat.device(x)
+
+
+def require_numpy(name: str, x: Array, instead: str, argument: str = "b") -> None:
+    """Raise `TypeError` unless `x` is a NumPy array; `instead` names what runs in other libraries."""
+    if is_array(x) and not is_numpy(x):
+        raise TypeError(
+            f"{name} runs on NumPy arrays only, but {argument} is a {backend_name(x)} array; use {instead}"
+        )
 
 
 def require_same_backend(reference: Array, **others: Array) -> None:

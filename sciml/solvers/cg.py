@@ -1,4 +1,4 @@
-"""Conjugate gradients: preconditioned, complex Hermitian, and flexible when the preconditioner asks for it."""
+"""Conjugate gradients: preconditioned, complex Hermitian, flexible when the preconditioner asks for it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ..backends.namespace import Array, norm2, vdot
-from .iteration import Callback, System, run
+from .iteration import Callback, System, iterate_until_verified, run
 from .result import SolveResult, Status
 
 __all__ = ["cg"]
@@ -80,25 +80,24 @@ def cg(
 
     def iterate(system: System) -> Status | None:
         nonlinear = system.M is not None and "linear" not in system.M.properties
-        return _iterate(system, nonlinear if flexible is None else flexible)
+        use_flexible = nonlinear if flexible is None else flexible
+        return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm, use_flexible))
 
-    return run(
-        "cg", iterate, A, b, x0=x0, M=M, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
-        on_failure=on_failure,
-    )  # fmt: skip
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("cg", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
 
 
 class Updates:
     """The vector updates of one CG iteration, in the array API.
 
     Operators may offer a fused version of the same three methods (``A.cg_updates(system, r)``), which
-    passes over memory less often; the iteration in `_iterate` is written once for both.
+    passes over memory less often; the iteration in `_sweep` is written once for both.
     """
 
     def __init__(self, system: System, r: Array):
         self._system, self.r = system, r
-        self._p: Array | None = None
-        self._Ap: Array | None = None
+        self._p: Any = None
+        self._Ap: Any = None
 
     def direction(self, z: Array, beta: float) -> float:
         """``p = z + β p``; returns the curvature ``⟨p, A p⟩``."""
@@ -120,26 +119,6 @@ class Updates:
 def _updates(system: System, r: Array) -> Updates:
     fused = getattr(system.A, "cg_updates", None)
     return (fused(system, r) if fused is not None else None) or Updates(system, r)
-
-
-def _iterate(system: System, flexible: bool) -> Status | None:
-    r = system.residual()
-    norm = norm2(r)
-    status = system.record(norm)
-    best_claim = math.inf
-    while True:
-        if status is Status.CONVERGED:
-            holds, r = system.verify()
-            if holds:
-                return status
-            claim = norm2(r)
-            if not claim < 0.5 * best_claim:
-                return Status.STAGNATED
-            best_claim = claim
-            norm = claim
-        elif status is not None:
-            return status
-        status, norm = _sweep(system, r, norm, flexible)
 
 
 def _sweep(system: System, r: Array, norm: float, flexible: bool) -> tuple[Status | None, float]:

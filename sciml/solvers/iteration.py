@@ -15,6 +15,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -29,10 +30,10 @@ from ..backends.namespace import (
     require_same_backend,
     vdot,
 )
-from ..operators import as_operator
-from .result import IterationState, SolveResult, SolverError, SolverWarning, Status, merge_columns
+from ..operators import ForeignOperator, as_operator
+from .result import IterationState, SolverError, SolveResult, SolverWarning, Status, merge_columns
 
-__all__ = ["ON_FAILURE", "System", "run"]
+__all__ = ["ON_FAILURE", "System", "iterate_until_verified", "run"]
 
 ON_FAILURE = ("warn", "raise", "ignore")
 
@@ -55,9 +56,19 @@ class System:
     """
 
     def __init__(
-        self, A: Any, b: Array, x0: Array | None, M: Any, tolerance: float, maxiter: int, callback: Callback | None,
-        scale: float, restore: Callable[[Array], Array], norm_b: float, fixed: bool,
-    ):  # fmt: skip
+        self,
+        A: Any,
+        b: Array,
+        x0: Array | None,
+        M: Any,
+        tolerance: float,
+        maxiter: int,
+        callback: Callback | None,
+        scale: float,
+        restore: Callable[[Array], Array],
+        norm_b: float,
+        fixed: bool,
+    ):
         self.A, self.M, self.b = A, M, b
         self.xp = array_namespace(b)
         self.x = self.xp.zeros_like(b) if x0 is None else x0
@@ -155,10 +166,46 @@ class System:
         return self._verified <= self.tolerance, r
 
 
+def iterate_until_verified(
+    system: System, sweep: Callable[[Array, float], tuple[Status | None, float]]
+) -> Status | None:
+    """Run ``sweep(r, norm) -> (status, norm)`` from the true residual until a claim of convergence holds.
+
+    A claim that the recomputed residual does not confirm restarts `sweep` from that residual; once this
+    no longer halves the residual, working precision is exhausted: STAGNATED.
+    """
+    r = system.residual()
+    norm = norm2(r)
+    status = system.record(norm)
+    best_claim = math.inf
+    while True:
+        if status is Status.CONVERGED:
+            holds, r = system.verify()
+            if holds:
+                return status
+            norm = norm2(r)
+            if not norm < 0.5 * best_claim:
+                return Status.STAGNATED
+            best_claim = norm
+        elif status is not None:
+            return status
+        status, norm = sweep(r, norm)
+
+
 def run(
-    name: str, iterate: Callable[[System], Status | None], A: Any, b: Array, *, x0: Array | None, M: Any, rtol: float,
-    atol: float, maxiter: int | None, callback: Callback | None, on_failure: str,
-) -> SolveResult:  # fmt: skip
+    name: str,
+    iterate: Callable[[System], Status | None],
+    A: Any,
+    b: Array,
+    *,
+    x0: Array | None,
+    M: Any,
+    rtol: float,
+    atol: float,
+    maxiter: int | None,
+    callback: Callback | None,
+    on_failure: str,
+) -> SolveResult:
     """Check the arguments, run `iterate` on every column of `b`, and judge what it left in ``system.x``.
 
     Parameters
@@ -179,7 +226,7 @@ def run(
         raise ValueError(f"M has shape {M.shape}; expected the shape of A, {A.shape}")
     _check_settings(rtol, atol, maxiter, callback, on_failure)
     label = name if M is None else f"{name} + {_label(M)}"
-    kinds = {"label": label, "rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    rules = _Rules(label, rtol, atol, maxiter, callback)
     n = A.shape[1]
     shape = tuple(b.shape)
     if n == 0 or 0 in shape:
@@ -191,17 +238,20 @@ def run(
         if tuple(x0.shape) != shape:
             raise ValueError(f"x0 has shape {tuple(x0.shape)}; expected the shape of b, {shape}")
     if shape in (A.in_shape, (n,)):
-        result = _solve_one(iterate, A, b, x0, M, **kinds)
+        result = _solve_one(iterate, A, b, x0, M, rules)
     elif len(shape) == 2 and shape[0] == n:
         xp = array_namespace(b)
         columns = [
-            _solve_one(iterate, A, b[:, j], None if x0 is None else x0[:, j], M, **kinds) for j in range(shape[1])
+            _solve_one(iterate, A, b[:, j], None if x0 is None else x0[:, j], M, rules)
+            for j in range(shape[1])
         ]
         x = xp.stack([c.x for c in columns], axis=1)
         result = merge_columns(columns, x, time.perf_counter() - start)
     else:
         natural = f"{A.in_shape}, " if len(A.in_shape) > 1 else ""
-        raise ValueError(f"b has shape {shape}; expected {natural}({n},) or ({n}, k) to match A of shape {A.shape}")
+        raise ValueError(
+            f"b has shape {shape}; expected {natural}({n},) or ({n}, k) to match A of shape {A.shape}"
+        )
     return report(result, on_failure)
 
 
@@ -215,10 +265,18 @@ def report(result: SolveResult, on_failure: str) -> SolveResult:
     return result
 
 
+@dataclass(frozen=True)
+class _Rules:
+    label: str
+    rtol: float
+    atol: float
+    maxiter: int | None
+    callback: Callback | None
+
+
 def _solve_one(
-    iterate: Callable[[System], Status | None], A: Any, b: Array, x0: Array | None, M: Any, *, label: str, rtol: float,
-    atol: float, maxiter: int | None, callback: Callback | None,
-) -> SolveResult:  # fmt: skip
+    iterate: Callable[[System], Status | None], A: Any, b: Array, x0: Array | None, M: Any, rules: _Rules
+) -> SolveResult:
     start = time.perf_counter()
     xp = array_namespace(b)
     layout = tuple(b.shape)
@@ -236,23 +294,25 @@ def _solve_one(
         x_start = xp.reshape(xp.astype(x0, dtype), A.in_shape) * (scale if scale != 1.0 else 1)
         if not math.isfinite(norm2(x_start)):
             raise ValueError("x0 holds a value that is not finite (NaN or infinity); expected finite numbers")
-    fixed = rtol == 0 and atol == 0
-    if norm_b == 0 and atol == 0 and not fixed:
+    fixed = rules.rtol == 0 and rules.atol == 0
+    if norm_b == 0 and rules.atol == 0 and not fixed:
         x_start = None  # the solution is zero, and no other iterate meets a tolerance of zero
-    tolerance = max(rtol * norm_b, atol)
+    tolerance = max(rules.rtol * norm_b, rules.atol)
     b = _project_rhs(A, b, tolerance * scale)
-    limit = min(10 * A.shape[0] + 50, 10_000) if maxiter is None else maxiter
+    limit = min(10 * A.shape[0] + 50, 10_000) if rules.maxiter is None else rules.maxiter
 
     def restore(x: Array) -> Array:
         x = xp.reshape(x, layout)
         return x if scale == 1.0 else x / scale
 
-    system = System(A, b, x_start, M, tolerance * scale, limit, callback, scale, restore, norm_b, fixed)
-    status = iterate(system)
-    if getattr(A, "singular", None) is not None:
-        system.x = A.project(system.x)
-    if status is not Status.CONVERGED or system._verified is None:
-        system.true_residual()
+    system = System(A, b, x_start, M, tolerance * scale, limit, rules.callback, scale, restore, norm_b, fixed)
+    # A diverging iterate overflows; that shows in its residual and becomes a status, not a NumPy warning.
+    with np.errstate(over="ignore", invalid="ignore"):
+        status = iterate(system)
+        if getattr(A, "singular", None) is not None:
+            system.x = A.project(system.x)
+        if status is not Status.CONVERGED or system._verified is None:
+            system.true_residual()
     assert system._verified is not None
     residual_norm = system._verified / scale
     return SolveResult(
@@ -264,7 +324,7 @@ def _solve_one(
         residual_history=tuple(system.history),
         matvecs=system.matvecs,
         seconds=time.perf_counter() - start,
-        solver=label,
+        solver=rules.label,
         info=system.info,
     )
 
@@ -285,14 +345,13 @@ def _project_rhs(A: Any, b: Array, tolerance: float) -> Array:
     if getattr(A, "singular", None) is None:
         return b
     projected = A.project(b)
-    xp = array_namespace(b)
     gap = norm2(b - projected)
     norm = norm2(b)
     rounding = 1e-5 if dtype_name(b) == "float32" else 1e-12
     if gap > max(0.1 * tolerance, rounding * norm):
         raise ValueError(
-            f"b is incompatible with the singular A: on its {A.singular.count} component(s) without Dirichlet contact "
-            f"b must have zero mean, but no x brings the residual below {gap:.3e}. "
+            f"b is incompatible with the singular A: on its {A.singular.count} component(s) without "
+            f"Dirichlet contact b must have zero mean, but no x brings the residual below {gap:.3e}. "
             "Use b = A.project(b), or pin a value with a Dirichlet cell or a shift."
         )
     return projected
@@ -309,7 +368,8 @@ def _square_operator(A: Any, name: str) -> Any:
 
 
 def _label(M: Any) -> str:
-    return getattr(M, "label", None) or type(getattr(M, "A", M) if type(M).__name__ == "ForeignOperator" else M).__name__
+    wrapped = M.A if isinstance(M, ForeignOperator) else M
+    return getattr(M, "label", None) or type(wrapped).__name__
 
 
 def _working_dtype(xp: Any, A: Any, b: Array, x0: Array | None) -> Any:
@@ -318,7 +378,9 @@ def _working_dtype(xp: Any, A: Any, b: Array, x0: Array | None) -> Any:
         raise TypeError(f"b has dtype {name}; expected a floating or complex dtype (use b.astype(float))")
     names = [name, dtype_name(A.dtype)] + ([] if x0 is None else [dtype_name(x0)])
     if any(n in ("float16", "bfloat16", "longdouble", "float128") for n in names):
-        raise TypeError(f"dtypes {names} are not supported; expected float32, float64, complex64 or complex128")
+        raise TypeError(
+            f"dtypes {names} are not supported; expected float32, float64, complex64 or complex128"
+        )
     return getattr(xp, np.result_type(*names).name)
 
 
@@ -342,10 +404,10 @@ def _check_settings(rtol: Any, atol: Any, maxiter: Any, callback: Any, on_failur
     if maxiter is not None and (not isinstance(maxiter, int | np.integer) or maxiter < 0):
         raise ValueError(f"maxiter is {maxiter!r}; expected an integer >= 0 or None")
     if rtol == 0 and atol == 0 and maxiter is None:
-        raise ValueError("rtol = atol = 0 runs a fixed number of iterations; expected maxiter to say how many")
+        raise ValueError(
+            "rtol = atol = 0 runs a fixed number of iterations; expected maxiter to say how many"
+        )
     if callback is not None and not callable(callback):
         raise TypeError(f"callback is a {type(callback).__name__}; expected a callable or None")
     if on_failure not in ON_FAILURE:
         raise ValueError(f"on_failure is {on_failure!r}; expected one of {', '.join(ON_FAILURE)}")
-
-
