@@ -1,0 +1,111 @@
+"""What every case shares: arguments, a table, claims with a tick or a cross, the JSON record."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from sciml.cli.record import claim, record, write_json
+
+__all__ = ["Case", "claim", "parser", "progress", "show"]
+
+
+def parser(description: str | None, backends: Sequence[str] = ("numpy",)) -> argparse.ArgumentParser:
+    """The arguments all cases take; a case may add its own."""
+    arguments = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--size", choices=("small", "paper"), default="small", help="small ends within a minute or so")
+    arguments.add_argument("--seed", type=int, default=0)
+    arguments.add_argument("--backend", choices=tuple(backends), default="numpy")
+    arguments.add_argument("--json", type=Path, help="save everything measured here")
+    arguments.add_argument("--plot", type=Path, help="save the figure here (.png, .pdf, .svg)")
+    return arguments
+
+
+class Case:
+    """Collects the tables and claims of one run; prints and saves them.
+
+    Parameters
+    ----------
+    name : str
+        Of the script.
+    arguments : namespace
+        As `parser` gives it.
+    """
+
+    def __init__(self, name: str, arguments: argparse.Namespace):
+        self.name, self.arguments = name, arguments
+        self.tables: dict[str, list[dict[str, Any]]] = {}
+        self.claims: list[dict[str, Any]] = []
+
+    def table(self, name: str, rows: list[dict[str, Any]], **formats: str) -> None:
+        """Print and keep `rows`; `formats` names the columns to print, in order, with their formats."""
+        self.tables[name] = rows
+        show(name, rows, formats)
+
+    def claim(self, name: str, value: float, relation: str, target: float) -> None:
+        """Keep and print one claim, checked against its target now."""
+        made = claim(name, value, relation, target)
+        self.claims.append(made)
+        mark = "[green]✓[/green]" if made["holds"] else "[red]✗[/red]"
+        _console().print(f"{mark} {name}: {value:.4g} (target {relation} {target:g})", highlight=False)
+
+    def finish(self) -> dict[str, Any]:
+        """The record of the run, written to ``--json`` if that was given."""
+        content = record(self.name, self.arguments.size, self.arguments.seed, self.tables, self.claims)
+        if self.arguments.json is not None:
+            write_json(self.arguments.json, content)
+            _console().print(f"record: {self.arguments.json}", highlight=False)
+        return content
+
+    def save_figure(self, drawing: Any) -> None:
+        """Save a matplotlib figure to ``--plot`` if that was given."""
+        if self.arguments.plot is not None:
+            from sciml.plotting import save
+
+            save(drawing, self.arguments.plot)
+            _console().print(f"figure: {self.arguments.plot}", highlight=False)
+
+
+def show(title: str, rows: Sequence[dict[str, Any]], formats: dict[str, str]) -> None:
+    """Print rows as a table. Missing values print as a dash."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for column in formats:
+        number = any(isinstance(row.get(column), int | float) for row in rows)
+        table.add_column(column.replace("_", " "), justify="right" if number else "left")
+    for row in rows:
+        cells = []
+        for column, spec in formats.items():
+            value = row.get(column)
+            cells.append("–" if value is None else format(value, spec))
+        table.add_row(*cells)
+    _console().print(table)
+
+
+@contextmanager
+def progress() -> Iterator[Any]:
+    """A function that shows what is being done and since when, on standard error."""
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(
+        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("starting", total=None)
+
+        def tell(text: str) -> None:
+            bar.reset(task, description=text)
+
+        yield tell
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=150)

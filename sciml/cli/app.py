@@ -1,0 +1,150 @@
+"""The commands and their options. What they do is in solve.py, compare.py and info.py."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["app"]
+
+EXIT_CONVERGED, EXIT_NOT_CONVERGED, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+class OneLineErrors(TyperGroup):
+    """Errors are one line on standard error and exit code 2; set SCIML_TRACEBACK=1 to see where from."""
+
+    def main(self, args: Any = None, prog_name: str | None = None, **extra: Any) -> Any:  # type: ignore[override]
+        try:
+            code = super().main(args=args, prog_name=prog_name, **{**extra, "standalone_mode": False})
+        except Exception as error:
+            if os.environ.get("SCIML_TRACEBACK"):
+                raise
+            if isinstance(error, typer.Abort):  # Ctrl-C
+                print("sciml: interrupted", file=sys.stderr)
+                sys.exit(EXIT_INTERRUPTED)
+            print(f"sciml: error: {_sentence(error)}", file=sys.stderr)
+            sys.exit(EXIT_ERROR)
+        sys.exit(code if isinstance(code, int) else EXIT_CONVERGED)
+
+
+def _sentence(error: Exception) -> str:
+    # Usage errors know how to phrase themselves; their class is not public in every typer version.
+    text = error.format_message() if hasattr(error, "format_message") else str(error)
+    if isinstance(error, MemoryError):
+        text = f"not enough memory ({text})" if text else "not enough memory"
+    if not text:
+        text = "run `sciml --help`" if hasattr(error, "format_message") else type(error).__name__
+    elif not isinstance(error, ValueError | TypeError | OSError | ImportError | MemoryError) and not hasattr(
+        error, "format_message"
+    ):
+        text = f"{type(error).__name__}: {text}"
+    return " ".join(text.split())
+
+
+class VariadicShape(TyperCommand):
+    """Lets ``--shape 128 128 128`` stand as it is written: one option, several numbers."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        expanded: list[str] = []
+        inside = False
+        for arg in args:
+            if arg == "--shape" or arg.startswith("--shape="):
+                inside, first = True, arg == "--shape"
+                expanded.append(arg)
+            elif inside and arg.isdigit():
+                expanded += [arg] if first else ["--shape", arg]
+                first = False
+            else:
+                inside = False
+                expanded.append(arg)
+        return super().parse_args(ctx, expanded)
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Solve linear systems and Poisson problems, and compare solvers honestly.",
+)
+
+Target = Annotated[str, typer.Argument(help="poisson, or a file with a matrix: .mtx, .mtx.gz, .npz, .mat")]
+Shape = Annotated[list[int] | None, typer.Option(help="cells per axis, two or three numbers: --shape 128 128 128")]
+Obstacles = Annotated[str | None, typer.Option(help="balls, boxes, channels, walls or porous")]
+Bc = Annotated[
+    str | None,
+    typer.Option(help="dirichlet, neumann, periodic or open-top; per axis: periodic,neumann,neumann:dirichlet"),
+]
+Rhs = Annotated[str | None, typer.Option(help="random, smooth or manufactured; for a matrix, a file")]
+Seed = Annotated[int, typer.Option(min=0, help="of geometry and random right-hand side")]
+Rtol = Annotated[float, typer.Option(min=0.0, help="stop when ‖b − Ax‖ ≤ rtol ‖b‖")]
+Maxiter = Annotated[int | None, typer.Option(min=0, help="iterations at most")]
+Dtype = Annotated[str, typer.Option(help="float64 or float32")]
+Backend = Annotated[str, typer.Option(help="numpy, torch or cupy")]
+Key = Annotated[str | None, typer.Option(help="name of the matrix in the file")]
+Plot = Annotated[Path | None, typer.Option(help="save a figure here (.png, .pdf, .svg)")]
+Json = Annotated[Path | None, typer.Option("--json", help="save everything measured here")]
+
+
+@app.command(cls=VariadicShape)
+def solve(
+    target: Target,
+    shape: Shape = None,
+    obstacles: Obstacles = None,
+    bc: Bc = None,
+    rhs: Rhs = None,
+    seed: Seed = 0,
+    rtol: Rtol = 1e-6,
+    maxiter: Maxiter = None,
+    method: Annotated[str, typer.Option(help="auto, or a solver such as cg, or cg+multigrid")] = "auto",
+    precond: Annotated[str | None, typer.Option(help="preconditioner of the solver")] = None,
+    dtype: Dtype = "float64",
+    backend: Backend = "numpy",
+    key: Key = None,
+    plot: Plot = None,
+    json: Json = None,
+) -> int:
+    """Solve one system. Exit code 0 only when converged."""
+    from .run import System, run_solve
+
+    system = System(target, shape, obstacles, bc, rhs, seed, dtype, backend, key)
+    return run_solve(system, method, precond, rtol, maxiter, plot, json)
+
+
+@app.command(cls=VariadicShape)
+def compare(
+    target: Target,
+    shape: Shape = None,
+    methods: Annotated[
+        str, typer.Option(help="solver+preconditioner pairs; amg runs smoothed aggregation and Ruge–Stüben")
+    ] = "cg,cg+jacobi,cg+mic0,cg+amg,cg+multigrid",
+    obstacles: Obstacles = None,
+    bc: Bc = None,
+    rhs: Rhs = None,
+    seed: Seed = 0,
+    rtol: Rtol = 1e-6,
+    maxiter: Maxiter = None,
+    dtype: Dtype = "float64",
+    backend: Backend = "numpy",
+    key: Key = None,
+    plot: Plot = None,
+    json: Json = None,
+) -> int:
+    """Run several methods on one system: seconds, iterations, true residuals, memory."""
+    from .run import System, run_compare
+
+    system = System(target, shape, obstacles, bc, rhs, seed, dtype, backend, key)
+    return run_compare(system, methods, rtol, maxiter, plot, json)
+
+
+@app.command()
+def info(json: Json = None) -> int:
+    """Versions, threads, backends, and what runs where."""
+    from .info import run_info
+
+    return run_info(json)

@@ -1,0 +1,260 @@
+"""Figures: convergence histories and fields. matplotlib is loaded only when something is drawn.
+
+Figures are built object by object (no pyplot, no global state, no window), so they are safe in scripts,
+servers and threads; save them with ``axes.figure.savefig(path)`` or `save`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .backends.namespace import Array, to_numpy
+
+__all__ = ["check_format", "convergence", "field", "save", "solution"]
+
+# Distinguishable in print and for colour-blind readers (Okabe and Ito), black last.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
+_MARKERS = "osD^vPX*"
+_SOLID_GREY = "0.72"
+
+
+def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
+    """Draw relative residuals over iterations on a logarithmic scale.
+
+    Parameters
+    ----------
+    results : mapping of str to SolveResult
+        One curve per entry, labelled with its key.
+    ax : matplotlib axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        Without results.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml import cg
+    >>> from sciml.plotting import convergence
+    >>> convergence({"cg": cg(np.diag([1.0, 2.0, 3.0]), np.ones(3))}).get_yscale()
+    'log'
+    """
+    if not results:
+        raise ValueError("results is empty; expected at least one {label: result}")
+    if ax is None:
+        ax = _figure((6.0, 4.0)).add_subplot()
+    tolerances = set()
+    for i, (label, result) in enumerate(results.items()):
+        history = np.asarray(result.residual_history, dtype=float)
+        start = history[0] if history.size and history[0] > 0 else 1.0
+        # A residual of exactly zero has no place on a logarithmic axis.
+        relative = np.where(history > 0, history / start, np.nan)
+        step = max(1, relative.size // 12)
+        ax.plot(
+            np.arange(relative.size), relative, label=label, color=_COLOURS[i % len(_COLOURS)], linewidth=1.6,
+            marker=_MARKERS[i % len(_MARKERS)], markersize=4,
+            markevery=(i * step // len(results), step),  # staggered, so that coinciding curves stay visible
+        )  # fmt: skip
+        if result.tolerance > 0:
+            tolerances.add(float(f"{result.tolerance / start:.3e}"))
+    for tolerance in sorted(tolerances):
+        ax.axhline(tolerance, color="0.4", linewidth=1.0, linestyle="--", zorder=1)
+    if tolerances:
+        ax.annotate(
+            "tolerance", (0.01, max(tolerances)), xycoords=("axes fraction", "data"), xytext=(0, -3),
+            textcoords="offset points", ha="left", va="top", fontsize=8, color="0.3",
+        )  # fmt: skip
+    lengths = [len(result.residual_history) for result in results.values()]
+    if max(lengths) > 20 * min(lengths):
+        ax.set_xscale("symlog", linthresh=10)  # a few iterations and a few thousand in one picture
+    ax.set_yscale("log")
+    ax.set_xlabel("iteration")
+    ax.set_ylabel(r"relative residual  $\|b - Ax\| \,/\, \|b - Ax_0\|$")
+    ax.set_xlim(left=0)
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.legend(frameon=False, fontsize=9)
+    _tidy(ax)
+    return ax
+
+
+def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") -> Any:
+    """Draw a grid function: the plane in 2D, three orthogonal slices through the middle in 3D.
+
+    Solid cells are grey. Coordinates are those of the grid.
+
+    Parameters
+    ----------
+    problem : Problem
+        Whose grid and mask `x` lives on.
+    x : array
+        Flat or grid-shaped.
+    ax : matplotlib axes or sequence of three axes, optional
+        Where to draw; a new figure by default. In 3D three axes are needed.
+    label : str
+        Of the colour bar.
+
+    Returns
+    -------
+    matplotlib figure
+
+    Raises
+    ------
+    ValueError
+        If the problem has no grid or `x` does not fit it.
+
+    Examples
+    --------
+    >>> from sciml import cg
+    >>> from sciml.plotting import field
+    >>> from sciml.problems import poisson
+    >>> problem = poisson((16, 16), rhs="smooth")
+    >>> len(field(problem, cg(problem.A, problem.b).x).axes)   # the plane and its colour bar
+    2
+    """
+    if problem.grid is None:
+        raise ValueError(f"{problem.name} has no grid; expected a problem made by sciml.problems")
+    values = to_numpy(x)
+    shape = problem.grid.shape
+    if values.size != np.prod(shape):
+        raise ValueError(f"x has shape {values.shape}; expected {shape} or ({int(np.prod(shape))},)")
+    values = values.reshape(shape)
+    panels = _slices(problem, values)
+    if ax is None:
+        figure = _figure(_panel_size(panels[0][2]) if len(panels) == 1 else (11.0, 3.6))
+        axes = list(np.atleast_1d(figure.subplots(1, len(panels))))
+    else:
+        axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
+        if len(axes) != len(panels):
+            raise ValueError(f"ax holds {len(axes)} axes; expected {len(panels)} for a {len(shape)}D field")
+        figure = axes[0].figure
+    image = None
+    low, high, colours = _colour_range([plane for plane, *_ in panels])
+    for panel, (plane, names, extent, title) in zip(axes, panels, strict=True):
+        panel.set_facecolor(_SOLID_GREY)
+        image = panel.imshow(
+            plane.T, origin="lower", extent=extent, cmap=colours, vmin=low, vmax=high, interpolation="nearest",
+        )  # fmt: skip
+        panel.set_xlabel(names[0])
+        panel.set_ylabel(names[1])
+        if title:
+            panel.set_title(title, fontsize=10)
+        if _stretched(extent):
+            panel.set_aspect("auto")
+    figure.colorbar(image, ax=axes, label=label, pad=0.02)
+    return figure
+
+
+def solution(problem: Any, result: Any, label: str | None = None) -> Any:
+    """Draw a solve: the solution (where there is a grid) and the convergence history.
+
+    Parameters
+    ----------
+    problem : Problem
+    result : SolveResult
+    label : str, optional
+        Name of the curve; ``result.solver`` by default.
+
+    Returns
+    -------
+    matplotlib figure
+    """
+    curve = {label or result.solver: result}
+    if problem.grid is None:
+        ax = convergence(curve)
+        ax.set_title(str(problem), fontsize=10)
+        return ax.figure
+    flat = len(problem.grid.shape) == 2
+    figure = _figure((11.0, 4.4) if flat else (11.0, 7.4))
+    upper, lower = figure.subfigures(1, 2) if flat else figure.subfigures(2, 1)
+    upper.suptitle(str(problem), fontsize=10)
+    field(problem, result.x, ax=upper.subplots(1, 1 if flat else 3))
+    convergence(curve, ax=lower.subplots())
+    return figure
+
+
+def save(drawing: Any, path: str | Path) -> None:
+    """Save a figure, or the figure of axes; the suffix of `path` is the format.
+
+    Raises
+    ------
+    ValueError
+        For a suffix matplotlib cannot write.
+    """
+    check_format(path)
+    figure = drawing if hasattr(drawing, "savefig") else drawing.get_figure(root=True)
+    figure.savefig(path, dpi=160)
+
+
+def check_format(path: str | Path) -> None:
+    """Raise `ValueError` unless the suffix of `path` is a format matplotlib can write."""
+    suffix = Path(path).suffix.lstrip(".").lower()
+    formats = _figure((1, 1)).canvas.get_supported_filetypes()
+    if suffix not in formats:
+        raise ValueError(f"cannot write {os.fspath(path)!r}; expected one of ." + ", .".join(sorted(formats)))
+
+
+def _figure(size: tuple[float, float]) -> Any:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError('plots need matplotlib: pip install "sciml[plot]"') from None
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _slices(problem: Any, values: np.ndarray) -> list[tuple[np.ndarray, tuple[str, str], tuple, str]]:
+    """Planes with axis names, extents and titles; solid cells masked."""
+    names, lengths = "xyz", problem.grid.lengths
+    if problem.mask is not None:
+        values = np.ma.masked_array(values, mask=problem.mask)
+    if values.ndim == 2:
+        return [(values, ("x", "y"), (0, lengths[0], 0, lengths[1]), "")]
+    panels = []
+    for normal in (2, 1, 0):
+        a, b = (axis for axis in range(3) if axis != normal)
+        middle = values.shape[normal] // 2
+        where = (middle + 0.5) * problem.grid.spacing[normal]
+        plane = values[(slice(None),) * normal + (middle,)]
+        title = f"{names[normal]} = {where:.3g}"
+        panels.append((plane, (names[a], names[b]), (0, lengths[a], 0, lengths[b]), title))
+    return panels
+
+
+def _colour_range(planes: list[np.ndarray]) -> tuple[float, float, str]:
+    """One scale for all panels: diverging and symmetric where both signs matter, sequential otherwise."""
+    drawn = [np.ma.compressed(np.ma.masked_invalid(plane)) for plane in planes]
+    everything = np.concatenate([d for d in drawn if d.size] or [np.zeros(1)])
+    low, high = float(everything.min()), float(everything.max())
+    if low < -0.1 * abs(high) and high > 0.1 * abs(low):
+        limit = max(-low, high)
+        return -limit, limit, "RdBu_r"
+    return low, high if high > low else low + 1.0, "viridis"
+
+
+def _panel_size(extent: tuple) -> tuple[float, float]:
+    """Figure size that fits one plane of this extent and its colour bar."""
+    ratio = min(max((extent[3] - extent[2]) / (extent[1] - extent[0]), 0.3), 1.5)
+    return 5.6, 0.6 + 4.2 * ratio
+
+
+def _stretched(extent: tuple) -> bool:
+    width, height = extent[1] - extent[0], extent[3] - extent[2]
+    return max(width, height) > 5 * min(width, height)
+
+
+def _tidy(ax: Any) -> None:
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
