@@ -31,8 +31,9 @@ _PUBLIC = {
         "splu",
         "ssor",
     ),
+    "tuning": ("tuned",),
 }
-_MODULES = ("backends", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")
+_MODULES = ("backends", "operators", "plotting", "preconditioners", "problems", "solvers", "testing", "tuning")
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = ["__version__", *_HOME, *_MODULES]

@@ -108,7 +108,9 @@ class ChebCB(Policy):
     def _eta(self) -> float:
         """The learning rate, from the regret of the regression so far and the approximation error α."""
         t, d, m = self.rounds, len(self.arms), self.degree
-        alpha = (math.pi + 2.0 / math.pi * math.log(2 * m + 1)) * self._largest / (2.0 * (m + 1) * self._scale)
+        alpha = (
+            (math.pi + 2.0 / math.pi * math.log(2 * m + 1)) * self._largest / (2.0 * (m + 1) * self._scale)
+        )
         regret = max(self._errors - float(self._misfits.sum()), 0.0) / self._scale**2
         return 2.0 * t * math.sqrt(d * t / (regret + 2.0 * alpha**2 * t))
 

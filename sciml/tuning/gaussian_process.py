@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from numbers import Real
 from typing import Any
 
 import numpy as np
 
-from .policy import Policy, check_context, check_interval, check_number
+from .policy import Policy, check_context, check_interval, check_number, is_number
 from .regression import BayesianRegression, cosines, spectral_variances
 from .young import jacobi_radius, observed_rate, sor_rate
 
@@ -240,7 +239,11 @@ class GaussianProcessCB(Policy):
         self._surface = self._new_surface()
         evidence["flat"] = self._surface.fit(self._features(played, 0.0, in_context), costs)
         consistent = self._radius.noise < CONSISTENT**2 and not np.all(np.isnan(self._log_gaps))
-        if self.prior == "young" and consistent and evidence["flat"] - evidence["young"] < MARGIN * len(costs):
+        if (
+            self.prior == "young"
+            and consistent
+            and evidence["flat"] - evidence["young"] < MARGIN * len(costs)
+        ):
             self._informed, self._surface = True, informed
         self._stale = 0
 
@@ -279,8 +282,10 @@ def _axis(arms: Sequence[Any], scale: str) -> np.ndarray:
     """Where the arms lie on the axis `scale`."""
     if scale == "categories":
         return np.arange(len(arms), dtype=float)
-    if not all(isinstance(arm, Real) for arm in arms):
-        raise TypeError(f"arms holds {arms[0]!r}, ...; scale {scale!r} expects numbers (or use scale='categories')")
+    if not all(is_number(arm) for arm in arms):
+        raise TypeError(
+            f"arms holds {arms[0]!r}, ...; scale {scale!r} expects numbers (or use scale='categories')"
+        )
     values = np.array(arms, dtype=float)
     if np.any(np.diff(values) <= 0):
         raise ValueError("arms must increase strictly on a numeric scale")
@@ -291,7 +296,9 @@ def _axis(arms: Sequence[Any], scale: str) -> np.ndarray:
             raise ValueError(f"arms starts at {arms[0]!r}; scale 'log' expects positive numbers")
         return np.log(values)
     if values[0] <= 0.0 or values[-1] >= 2.0:
-        raise ValueError(f"arms ranges over [{arms[0]}, {arms[-1]}]; scale 'relaxation' expects omega in (0, 2)")
+        raise ValueError(
+            f"arms ranges over [{arms[0]}, {arms[-1]}]; scale 'relaxation' expects omega in (0, 2)"
+        )
     return -np.log(2.0 - values)
 
 

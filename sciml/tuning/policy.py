@@ -160,7 +160,9 @@ class Policy:
             raise ValueError(f"{path} holds a {state['policy']}; expected a {type(self).__name__}")
         for name, value in self._fingerprint().items():
             if state["settings"].get(name) != value:
-                raise ValueError(f"{path} was saved with {name} = {state['settings'].get(name)!r}; expected {value!r}")
+                raise ValueError(
+                    f"{path} was saved with {name} = {state['settings'].get(name)!r}; expected {value!r}"
+                )
         missing = [name for name in self._learned if name not in state["learned"]]
         if missing:
             raise ValueError(f"{path} lacks {', '.join(missing)}; expected a state written by this version")
@@ -182,9 +184,14 @@ class Policy:
         return f"<{type(self).__name__}, {len(self.arms)} arms, {self.rounds} rounds>"
 
 
+def is_number(value: Any) -> bool:
+    """Whether `value` is a real number (of Python or NumPy), truth values excepted."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
 def label(arm: Any) -> Any:
     """How an arm is called in files and messages: a number as itself, other things by name."""
-    if isinstance(arm, Real):
+    if is_number(arm):
         return float(arm)
     return str(getattr(arm, "label", None) or getattr(arm, "__name__", None) or arm)
 
@@ -219,21 +226,23 @@ def check_arms(arms: Any) -> tuple[Any, ...]:
     if not checked:
         raise ValueError("arms is empty; expected at least one value to choose from")
     for arm in checked:
-        if isinstance(arm, Real) and not math.isfinite(arm):
+        if is_number(arm) and not math.isfinite(arm):
             raise ValueError(f"arms contains {arm!r}; expected finite numbers")
     return tuple(arm.item() if isinstance(arm, np.generic) else arm for arm in checked)
 
 
 def check_cost(cost: Any) -> float:
     """A positive finite cost as a float."""
-    if not isinstance(cost, Real) or not math.isfinite(cost) or cost <= 0:
-        raise ValueError(f"cost is {cost!r}; expected a positive finite number (count a failed solve as its cap)")
+    if not is_number(cost) or not math.isfinite(cost) or cost <= 0:
+        raise ValueError(
+            f"cost is {cost!r}; expected a positive finite number (count a failed solve as its cap)"
+        )
     return float(cost)
 
 
 def check_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """A number with ``low < value < high`` as a float."""
-    if not isinstance(value, Real) or not low < value < high:
+    if not is_number(value) or not low < value < high:
         raise ValueError(f"{name} is {value!r}; expected a number in ({low:g}, {high:g})")
     return float(value)
 
@@ -253,7 +262,7 @@ def check_context(context: Any, interval: tuple[float, float] | None) -> float:
     """A finite context within `interval` (rounding at its ends forgiven) as a float."""
     if context is None:
         raise ValueError("context is None; expected a number (call the tuned solver with context=...)")
-    if not isinstance(context, Real) or not math.isfinite(context):
+    if not is_number(context) or not math.isfinite(context):
         raise ValueError(f"context is {context!r}; expected a finite number")
     if interval is None:
         return float(context)

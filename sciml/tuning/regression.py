@@ -92,7 +92,9 @@ class BayesianRegression:
     def sample(self, rng: np.random.Generator, spread: float) -> np.ndarray:
         """Coefficients drawn from the posterior, its standard deviations multiplied by `spread`."""
         noise = rng.standard_normal(len(self.mean))
-        return self.mean + spread * solve_triangular(self.factor, noise, lower=True, trans=1, check_finite=False)
+        return self.mean + spread * solve_triangular(
+            self.factor, noise, lower=True, trans=1, check_finite=False
+        )
 
     def deviation(self, features: np.ndarray) -> float:
         """Posterior standard deviation of ``⟨features, w⟩``."""

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import numpy as np
 from ..backends.namespace import Array, is_array
 from ..solvers.iteration import ON_FAILURE, report
 from ..solvers.result import SolveResult, Status
-from .policy import Policy, label
+from .policy import Policy, check_number, is_number, label
 
 __all__ = ["TunedSolver", "tuned"]
 
@@ -101,22 +100,30 @@ class TunedSolver:
         self, solver: Callable[..., SolveResult], parameter: str, policy: Policy, cost: str,
         preconditioner: Callable[..., Any] | None, cap: float | None, cap_factor: float | None, reuse: bool,
     ):  # fmt: skip
-        for name, value in (("solver", solver), ("preconditioner", preconditioner)):
-            if value is not None and not callable(value):
-                raise TypeError(f"{name} is a {type(value).__name__}; expected a callable")
+        if not callable(solver):
+            raise TypeError(f"solver is a {type(solver).__name__}; expected a callable like cg")
+        if preconditioner is not None and not callable(preconditioner):
+            raise TypeError(
+                f"preconditioner is a {type(preconditioner).__name__}; expected a class like SSOR"
+            )
         if not isinstance(parameter, str) or not parameter.isidentifier():
             raise ValueError(f"parameter is {parameter!r}; expected the name of a keyword")
         if not isinstance(policy, Policy):
-            raise TypeError(f"policy is a {type(policy).__name__}; expected a Policy such as TsallisINF(arms)")
+            raise TypeError(
+                f"policy is a {type(policy).__name__}; expected a Policy such as TsallisINF(arms)"
+            )
         if cost not in COSTS:
             raise ValueError(f"cost is {cost!r}; expected one of {', '.join(COSTS)}")
-        for name, value, low in (("cap", cap, 0.0), ("cap_factor", cap_factor, 1.0)):
-            if value is not None and (not isinstance(value, Real) or not low < value < math.inf):
-                raise ValueError(f"{name} is {value!r}; expected a number > {low:g}, or None")
+        if cap is not None:
+            check_number("cap", cap, 0.0)
+        if cap_factor is not None:
+            check_number("cap_factor", cap_factor, 1.0)
         if parameter == "omega":
             for arm in policy.arms:
-                if isinstance(arm, Real) and not 0.0 < arm < 2.0:
-                    raise ValueError(f"arms of the policy contain omega = {arm!r}; expected numbers in (0, 2)")
+                if is_number(arm) and not 0.0 < arm < 2.0:
+                    raise ValueError(
+                        f"arms of the policy contain omega = {arm!r}; expected numbers in (0, 2)"
+                    )
         self.solver, self.parameter, self.policy, self.cost = solver, parameter, policy, cost
         self.preconditioner, self.cap, self.cap_factor, self.reuse = preconditioner, cap, cap_factor, reuse
         self.failures = [0] * len(policy.arms)
@@ -160,7 +167,11 @@ class TunedSolver:
         cap = self._current_cap()
         limit = _Limit(self.cost, cap, proposed, maxiter, callback)
         result = self._solve(arm, index, A, b, x0=x0, limit=limit, settings=settings)
-        spent = {"iterations": result.iterations, "matvecs": result.matvecs, "seconds": time.perf_counter() - proposed}
+        spent = {
+            "iterations": result.iterations,
+            "matvecs": result.matvecs,
+            "seconds": time.perf_counter() - proposed,
+        }
         paid = float(spent[self.cost])
         failed = not result.status.succeeded and (result.status is not Status.STOPPED or limit.reached)
         if failed:
@@ -174,7 +185,13 @@ class TunedSolver:
         capped = failed and cap is not None and (limit.reached or result.status is Status.MAXITER)
         if capped:
             result = self._finish(result, A, b, x0, maxiter, callback, settings)
-        info = {"arm": label(arm), "cost": paid, "failed": failed, "capped": capped, "policy_seconds": overhead}
+        info = {
+            "arm": label(arm),
+            "cost": paid,
+            "failed": failed,
+            "capped": capped,
+            "policy_seconds": overhead,
+        }
         result = replace(
             result,
             seconds=time.perf_counter() - start,
@@ -184,7 +201,15 @@ class TunedSolver:
         return report(result, on_failure)
 
     def _solve(
-        self, arm: Any, index: int, A: Any, b: Array, *, x0: Array | None, limit: _Limit, settings: dict[str, Any]
+        self,
+        arm: Any,
+        index: int,
+        A: Any,
+        b: Array,
+        *,
+        x0: Array | None,
+        limit: _Limit,
+        settings: dict[str, Any],
     ) -> SolveResult:
         keywords = dict(settings, x0=x0, maxiter=limit.maxiter, callback=limit.callback, on_failure="ignore")
         if self.preconditioner is not None or self.parameter == "M":
@@ -198,7 +223,7 @@ class TunedSolver:
             return self._built[index][1]
         if self.preconditioner is not None:
             M = self.preconditioner(A, **{self.parameter: arm})
-        elif arm is None or is_array(arm) or hasattr(arm, "matvec") and not isinstance(arm, type):
+        elif arm is None or is_array(arm) or (hasattr(arm, "matvec") and not isinstance(arm, type)):
             M = arm
         else:
             M = arm(A)
@@ -271,7 +296,8 @@ class _Limit:
             self._deadline, self._users = start + cap, callback
             self.callback = self._watch
         else:  # an iteration takes at least one product
-            self.maxiter = max(1, math.floor(cap)) if maxiter is None else min(maxiter, max(1, math.floor(cap)))
+            most = max(1, math.floor(cap))
+            self.maxiter = most if maxiter is None else min(maxiter, most)
 
     def _watch(self, state: Any) -> bool:
         if self._users is not None and self._users(state):

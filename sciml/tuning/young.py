@@ -1,4 +1,4 @@
-"""Young's theory of SOR for consistently ordered matrices: rates, the optimal omega, and what a solve reveals."""
+"""Young's theory of SOR for consistently ordered matrices: rates, optimal omega, what a solve reveals."""
 
 from __future__ import annotations
 
