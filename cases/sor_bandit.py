@@ -229,18 +229,19 @@ def figure(results: dict[str, list[dict[str, Any]]]) -> Any:
             running = [np.cumsum(run["rounds"][name]) / y for run, y in zip(runs, young, strict=True)]
             top.semilogx(rounds, np.median(running, axis=0), color=colour, label=name, linewidth=1.4)
         top.axhline(1.0, color="black", linewidth=0.8)
-        top.set(title=f"{variance} variance", ylim=(0.9, 3.5), xlabel="rounds")
+        top.set(title=f"{variance} variance", xlim=(10, None), ylim=(0.9, 3.5), xlabel="rounds")
         for name in ("TsallisINF, importance weighted", "TsallisINF"):
             regret = [np.cumsum(run["rounds"][name] - run["rounds"]["best fixed omega"]) for run in runs]
             style = "--" if "weighted" in name else "-"
             bottom.loglog(rounds, np.maximum(np.median(regret, axis=0), 1.0), style, color=styles["TsallisINF"], label=name)
         end = float(np.median([r[-1] for r in regret]))
         bottom.loglog(rounds, 1.6 * end * (rounds / rounds[-1]) ** (2 / 3), ":", color="black", label="slope 2/3")
-        bottom.set(xlabel="rounds", ylim=(1e2, None))
+        bottom.set(xlabel="rounds", xlim=(10, None), ylim=(3e2, None))
         bottom.legend(frameon=False, fontsize=8)
     axes[0, 0].set_ylabel("iterations so far / Young's formula")
     axes[1, 0].set_ylabel("regret against the best fixed omega")
-    axes[0, 1].legend(frameon=False, fontsize=7)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    drawing.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
     return drawing
 
 

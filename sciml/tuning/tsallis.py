@@ -23,8 +23,9 @@ class TsallisINF(Policy):
     arms : sequence
         Values to choose from.
     estimator : {"reduced-variance", "importance-weighted"}
-        How the loss of the arms that were not played is estimated. Both are unbiased; the first
-        subtracts a baseline before it divides by the probability.
+        How the losses of all arms are estimated from the one that was played. Both are unbiased; the
+        first subtracts the mean loss so far before it divides by the probability, on arms with
+        :math:`p_i ≥ η_t^2/4` (Zimmert and Seldin subtract half the range of the losses, which is not known here).
     floor : float
         A cost no solve goes below, subtracted before learning (1 for iterations in the paper).
     seed : int
@@ -39,7 +40,7 @@ class TsallisINF(Policy):
     References
     ----------
     Khodak, Chow, Balcan and Talwalkar, "Learning to relax", ICLR 2024 (arXiv:2310.02246), Algorithm 2.
-    Zimmert and Seldin, J. Mach. Learn. Res. 22 (2021), equation 5 (reduced variance).
+    Zimmert and Seldin, J. Mach. Learn. Res. 22 (2021), 1–49 (reduced variance).
 
     Examples
     --------
@@ -89,13 +90,14 @@ class TsallisINF(Policy):
 
     def _learn(self, cost: float, result: Any) -> None:
         i, loss, p = self._pending, cost - self.floor, self._p[self._pending]
-        self._total += loss
+        excess = loss
         if self.estimator == "reduced-variance" and self.rounds > 0:
-            # The baseline is half the loss scale on the arms likely enough to be estimated well.
-            baseline = np.where(self._p >= self._eta**2, 0.5 * self._total / (self.rounds + 1), 0.0)
+            # Any baseline known before the round leaves the estimates unbiased; the mean loss centres them.
+            baseline = self._scale * (self._p >= 0.25 * self._eta**2)
             self.losses += baseline
-            loss -= baseline[i]
-        self.losses[i] += loss / p
+            excess -= baseline[i]
+        self.losses[i] += excess / p
+        self._total += loss
 
     def _restored(self) -> None:
         # Between rounds nothing but the learned numbers decides the probabilities.
@@ -164,7 +166,7 @@ class BinnedTsallisINF(Policy):
 
 
 def tsallis_weights(losses: np.ndarray, eta: float) -> np.ndarray:
-    """The minimiser of ``⟨losses, p⟩ − (4/η) Σ √p`` over the probability simplex.
+    r"""The minimiser of ``⟨losses, p⟩ − (4/η) Σ √p`` over the probability simplex.
 
     Parameters
     ----------
@@ -179,9 +181,11 @@ def tsallis_weights(losses: np.ndarray, eta: float) -> np.ndarray:
 
     Notes
     -----
-    Newton's method for `x` starts at ``min(losses) − 2/η``. There the largest weight is one, so the sum
-    is at least one; the sum is convex and increasing in `x`, hence the iteration descends monotonically
-    to the root and needs no safeguard. (Started left of the root it may leap beyond the pole.)
+    With :math:`S(x) = \sum p_i`, Newton's method is applied to :math:`S^{-1/2} = 1`, from the safe start
+    ``x = min(losses) − 2/η`` where the largest weight is one. :math:`S^{-1/2}` is a power mean of the
+    distances :math:`k_i - x` and hence concave, and `S` is at least one at the start: the iteration descends
+    monotonically to the root and needs no safeguard. It takes some five steps, about two thirds of those of
+    Newton's method for :math:`S = 1` itself.
 
     Examples
     --------
@@ -191,17 +195,17 @@ def tsallis_weights(losses: np.ndarray, eta: float) -> np.ndarray:
     array([0.5, 0.5])
     """
     gap = (losses - losses.min()) * (0.5 * eta)
-    x = -1.0  # in units of 2/η, relative to the smallest loss
+    distance = 1.0  # of x below the smallest loss, in units of 2/η
     for _ in range(60):
-        root = 1.0 / (gap - x)
+        root = 1.0 / (gap + distance)
         p = root * root
-        excess = float(root @ root) - 1.0
-        if excess <= 1e-13:
+        total = float(root @ root)
+        if total <= 1.0 + 1e-13:
             break
-        x -= excess / (2.0 * float(p @ root))
+        distance += total * (math.sqrt(total) - 1.0) / float(p @ root)
     return p / p.sum()
 
 
 def draw(p: np.ndarray, rng: np.random.Generator) -> int:
     """An index drawn with probabilities `p`."""
-    return min(int(np.searchsorted(np.cumsum(p), rng.random(), side="right")), len(p) - 1)
+    return min(int(p.cumsum().searchsorted(rng.random(), side="right")), len(p) - 1)
