@@ -148,7 +148,8 @@ def in_fresh_process(shape: Sequence[int], obstacles: str | None, method: str, s
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
     reason = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
-    return {"grid": size_name(shape), "obstacles": obstacles or "none", "method": method, "status": f"failed: {reason}"}
+    row = {"grid": size_name(shape), "obstacles": obstacles or "none", "method": method}
+    return {**row, "status": "failed", "reason": reason}
 
 
 def jobs(size: str, obstacles: str | None) -> list[tuple[tuple[int, ...], str | None, str]]:
@@ -186,7 +187,8 @@ def claims(case: Case, rows: list[dict[str, Any]]) -> None:
     if large:
         case.claim("set-up in V-cycles, largest", max(row["setup_cycles"] for row in large), "<=", 4)
     for geometry in GEOMETRIES:
-        hard_claims(case, [row for row in rows if row["obstacles"] == geometry and "iterations" in row])
+        mine = [row for row in rows if row["obstacles"] == geometry and "iterations" in row]
+        hard_claims(case, geometry, mine)
 
 
 def scaling_claims(case: Case, series: list[dict[str, Any]]) -> None:
@@ -199,9 +201,8 @@ def scaling_claims(case: Case, series: list[dict[str, Any]]) -> None:
         case.claim(f"time per unknown at {last['grid']} over {second['grid']}", ratio, "<=", 1.5)
 
 
-def hard_claims(case: Case, rows: list[dict[str, Any]]) -> None:
+def hard_claims(case: Case, geometry: str, rows: list[dict[str, Any]]) -> None:
     by = {(row["grid"], row["method"]): row for row in rows}
-    geometry = rows[0]["obstacles"]
     middle, fine = by.get(("128x128x128", "cg+multigrid")), by.get(("256x256x256", "cg+multigrid"))
     if middle:
         case.claim(f"{geometry}: iterations at 128x128x128", middle["iterations"], "<=", 12)
@@ -280,6 +281,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any] | None:
         "bandwidth_share": ".2f", "triad_GB_s": ".1f", "peak_GiB": ".2f", "status": "",
     }  # fmt: skip
     case.table(f"cg to {RTOL:g} on {num_threads()} thread(s)", rows, **columns)
+    for row in rows:
+        if "reason" in row:
+            print(f"{row['grid']} {row['obstacles']} {row['method']}: {row['reason']}")
     claims(case, rows)
     if given.plot is not None:
         case.save_figure(figure(rows))

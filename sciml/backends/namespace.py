@@ -7,6 +7,7 @@ text serves NumPy, CuPy and torch (and array-api-strict in the tests).
 
 from __future__ import annotations
 
+import importlib
 import math
 import sys
 from typing import Any, TypeAlias
@@ -24,9 +25,11 @@ __all__ = [
     "compute_dtype",
     "device",
     "dtype_name",
+    "from_numpy",
     "is_array",
     "is_complex",
     "is_numpy",
+    "namespace_named",
     "norm2",
     "real_dtype",
     "require_numpy",
@@ -106,6 +109,44 @@ def require_same_backend(reference: Array, **others: Array) -> None:
             raise TypeError(
                 f"{name} lives on device {device(other)} but b lives on {place}; expected the same device."
             )
+
+
+def namespace_named(backend: str) -> Any:
+    """The array-API namespace called `backend`."""
+    modules = {
+        "numpy": "array_api_compat.numpy",
+        "torch": "array_api_compat.torch",
+        "cupy": "array_api_compat.cupy",
+        "array-api-strict": "array_api_strict",
+    }
+    if backend not in modules:
+        raise ValueError(f"backend is {backend!r}; expected one of {', '.join(modules)}")
+    try:
+        return importlib.import_module(modules[backend])
+    except ImportError as error:
+        raise ImportError(f"backend {backend!r} is not installed: {error}") from None
+
+
+def from_numpy(values: np.ndarray, backend: str, *, dtype: str | None = None, device: Any = None) -> Array:
+    """Copy a NumPy array into the library called `backend`, explicitly.
+
+    Parameters
+    ----------
+    values : ndarray
+    backend : {"numpy", "torch", "cupy", "array-api-strict"}
+    dtype : str, optional
+        Name of the dtype of the copy; that of `values` by default.
+    device : optional
+        Device of the copy, as the library names it; the library's default device otherwise.
+
+    Raises
+    ------
+    ValueError, ImportError
+        If `backend` is not a known library, or not installed.
+    """
+    xp = namespace_named(backend)
+    kind = getattr(xp, dtype_name(values) if dtype is None else dtype)
+    return xp.asarray(values, dtype=kind, device=device, copy=True)
 
 
 def to_numpy(x: Array) -> np.ndarray:

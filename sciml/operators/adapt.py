@@ -9,14 +9,26 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..backends.namespace import Array, array_namespace, backend_name, dtype_name, is_array, is_complex
+from ..backends.namespace import (
+    Array,
+    array_namespace,
+    backend_name,
+    device,
+    dtype_name,
+    is_array,
+    is_complex,
+)
 from .base import BaseOperator, check_properties
 
 __all__ = ["CallableOperator", "ForeignOperator", "MatrixOperator", "as_operator"]
 
 
+_SPARSE_LIBRARIES = {"scipy": "numpy", "cupyx": "cupy"}
+"""The arrays that sparse matrices of a library multiply."""
+
+
 class MatrixOperator(BaseOperator):
-    """A dense or sparse matrix as an operator: NumPy, SciPy, cupyx, torch (dense or CSR), any array-API array.
+    """A dense or sparse matrix as an operator: SciPy, cupyx, torch CSR, or a dense array of any namespace.
 
     Torch CSR matrices are stored with int32 indices, with which torch's CPU product is as fast as
     SciPy's; with int64 it is 1.4 to 2.9 times slower.
@@ -39,14 +51,29 @@ class MatrixOperator(BaseOperator):
         super().__init__((n_in,), (n_out,), name, check_properties(properties) | {"linear"})
 
     def _apply(self, x: Array) -> Array:
+        self._require_library_of(x)
         return _multiply(self.matrix, x)
 
     def _apply_adjoint(self, y: Array) -> Array:
+        self._require_library_of(y)
         if "symmetric" in self.properties:
             return _multiply(self.matrix, y)
         if self._adjoint_matrix is None:
             self._adjoint_matrix = _adjoint(self.matrix)
         return _multiply(self._adjoint_matrix, y)
+
+    def _require_library_of(self, x: Array) -> None:
+        matrix = self.matrix
+        library = backend_name(matrix) if is_array(matrix) else _SPARSE_LIBRARIES[type(matrix).__module__[:5]]
+        if backend_name(x) != library:
+            raise TypeError(
+                f"x is a {backend_name(x)} array but the matrix A belongs to {library}; expected the same "
+                "library. Convert explicitly: sciml never moves data between libraries or devices."
+            )
+        if is_array(matrix) and device(matrix) != device(x):
+            raise TypeError(
+                f"x lives on device {device(x)} but A on {device(matrix)}; expected the same device"
+            )
 
     def diagonal(self) -> Array:
         if hasattr(self.matrix, "layout") and not is_dense(self.matrix):
@@ -77,12 +104,12 @@ class MatrixOperator(BaseOperator):
 
 
 class ForeignOperator(BaseOperator):
-    """An object of another library with ``shape`` and ``matvec``, wrapped (SciPy, PyLops, PyAMG, PETSc shells)."""
+    """An object of another library with ``shape`` and ``matvec`` (SciPy, PyLops, PyAMG, PETSc shells)."""
 
     def __init__(self, A: Any, properties: Iterable[str] = ("linear",)):
         self.A = A
         n_out, n_in = (int(n) for n in A.shape)
-        # PyLops calls natural shapes dims and dimsd; SciPy has none.
+        # SciPy and PyLops apply matvec to flat vectors; only an in_shape of their own promises more.
         in_shape = tuple(getattr(A, "in_shape", None) or (n_in,))
         out_shape = tuple(getattr(A, "out_shape", None) or (n_out,))
         dtype = getattr(A, "dtype", None)
@@ -92,14 +119,23 @@ class ForeignOperator(BaseOperator):
         super().__init__(in_shape, out_shape, np.float64 if dtype is None else dtype_name(dtype), properties)
 
     def _apply(self, x: Array) -> Array:
-        return self.A.matvec(x)
+        return self._same_library(self.A.matvec(x), x)
 
     def _apply_adjoint(self, y: Array) -> Array:
         if "symmetric" in self.properties:
-            return self.A.matvec(y)
+            return self._apply(y)
         if not hasattr(self.A, "rmatvec"):
             raise NotImplementedError(f"{type(self.A).__name__} has no rmatvec, so its adjoint is unknown")
-        return self.A.rmatvec(y)
+        return self._same_library(self.A.rmatvec(y), y)
+
+    def _same_library(self, result: Array, x: Array) -> Array:
+        if backend_name(result) != backend_name(x):  # SciPy turns what it is given into NumPy arrays
+            raise TypeError(
+                f"x is a {backend_name(x)} array but {type(self.A).__name__} returned a "
+                f"{backend_name(result)} one; expected the same library: sciml never moves data "
+                "between libraries or devices"
+            )
+        return result
 
     def diagonal(self) -> Array:
         if hasattr(self.A, "diagonal"):
@@ -221,7 +257,9 @@ def is_dense(matrix: Any) -> bool:
     """Whether `matrix` is a dense array (torch sparse tensors are arrays too, but not dense)."""
     if not is_array(matrix):
         return False
-    return "torch" not in sys.modules or backend_name(matrix) != "torch" or str(matrix.layout) == "torch.strided"
+    return (
+        "torch" not in sys.modules or backend_name(matrix) != "torch" or str(matrix.layout) == "torch.strided"
+    )
 
 
 def to_scipy_csr(matrix: Any) -> scipy.sparse.csr_array:
@@ -230,7 +268,9 @@ def to_scipy_csr(matrix: Any) -> scipy.sparse.csr_array:
         csr = scipy.sparse.csr_array(matrix)
     elif is_array(matrix) and backend_name(matrix) == "torch" and not is_dense(matrix):
         parts = (matrix.values(), matrix.col_indices(), matrix.crow_indices())
-        csr = scipy.sparse.csr_array(tuple(p.detach().cpu().numpy() for p in parts), shape=tuple(matrix.shape))
+        csr = scipy.sparse.csr_array(
+            tuple(p.detach().cpu().numpy() for p in parts), shape=tuple(matrix.shape)
+        )
     elif is_array(matrix):
         from ..backends.namespace import to_numpy
 
@@ -259,7 +299,11 @@ def _with_fast_indices(matrix: Any) -> Any:
     if csr.col_indices().dtype == torch.int32 or max(csr.values().numel(), *csr.shape) >= 2**31:
         return csr
     return torch.sparse_csr_tensor(
-        csr.crow_indices().to(torch.int32), csr.col_indices().to(torch.int32), csr.values(), csr.shape
+        csr.crow_indices().to(torch.int32),
+        csr.col_indices().to(torch.int32),
+        csr.values(),
+        csr.shape,
+        check_invariants=False,  # they are those of a tensor that exists
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Number
 from typing import Any
 
@@ -12,7 +12,20 @@ import numpy as np
 from ..backends.namespace import Array, array_namespace
 from .base import BaseOperator
 
-__all__ = ["Adjoint", "Block", "Identity", "Product", "Scaled", "Sum", "Transpose", "add", "product", "scaled"]
+__all__ = [
+    "Adjoint",
+    "Block",
+    "Flat",
+    "Identity",
+    "Product",
+    "Scaled",
+    "Sum",
+    "Transpose",
+    "add",
+    "flat",
+    "product",
+    "scaled",
+]
 
 
 def _operator(A: Any) -> Any:
@@ -40,7 +53,7 @@ class Identity(BaseOperator):
         return x
 
     def diagonal(self) -> Array:
-        return np.ones(self.shape[0], dtype=self.dtype)
+        raise NotImplementedError("an Identity belongs to no array library, so its diagonal is in none")
 
     def astype(self, dtype: Any) -> Identity:
         return Identity(self.in_shape, dtype)
@@ -49,11 +62,11 @@ class Identity(BaseOperator):
 class Scaled(BaseOperator):
     """``factor * A`` for a scalar `factor`."""
 
-    def __init__(self, factor: Number, A: Any):
+    def __init__(self, factor: complex, A: Any):
         self.factor, self.A = factor, A
         properties = set(A.properties)
         real = not isinstance(factor, complex) or factor.imag == 0
-        positive = real and complex(factor).real > 0  # type: ignore[arg-type]
+        positive = real and complex(factor).real > 0
         if not real:
             properties.discard("symmetric")
         if not positive:
@@ -66,9 +79,7 @@ class Scaled(BaseOperator):
         return self.factor * self.A._apply(x)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        return complex(self.factor).conjugate() * self.A._apply_adjoint(y) if isinstance(
-            self.factor, complex
-        ) else self.factor * self.A._apply_adjoint(y)
+        return self.factor.conjugate() * self.A._apply_adjoint(y)
 
     def diagonal(self) -> Array:
         return self.factor * self.A.diagonal()
@@ -83,30 +94,27 @@ class Sum(BaseOperator):
     def __init__(self, A: Any, B: Any):
         if A.shape != B.shape:
             raise ValueError(f"cannot add operators of shapes {A.shape} and {B.shape}; expected equal shapes")
-        # A grid-shaped operator plus a flat one (an identity, a matrix) acts on flat vectors.
-        same = A.in_shape == B.in_shape and A.out_shape == B.out_shape
-        self._flat = not same
+        if A.in_shape != B.in_shape or A.out_shape != B.out_shape:
+            A, B = flat(A), flat(B)  # a grid-shaped operator plus a matrix acts on flat vectors
         self.A, self.B = A, B
         properties = set(A.properties & B.properties)
         both = A.properties | B.properties
         semidefinite = "positive_semidefinite" in properties
         if semidefinite and "positive_definite" in both:
             properties.add("positive_definite")
-        natural_in = A.in_shape if same else (A.shape[1],)
-        natural_out = A.out_shape if same else (A.shape[0],)
-        super().__init__(natural_in, natural_out, np.result_type(A.dtype, B.dtype), properties)
+        super().__init__(A.in_shape, A.out_shape, np.result_type(A.dtype, B.dtype), properties)
 
     def _apply(self, x: Array) -> Array:
-        if self._flat:
-            return self.A.matvec(x) + self.B.matvec(x)
         return self.A._apply(x) + self.B._apply(x)
 
     def _apply_adjoint(self, y: Array) -> Array:
-        if self._flat:
-            return self.A.rmatvec(y) + self.B.rmatvec(y)
         return self.A._apply_adjoint(y) + self.B._apply_adjoint(y)
 
     def diagonal(self) -> Array:
+        # An identity belongs to no array library, so its multiple enters as a number.
+        for this, other in ((self.A, self.B), (self.B, self.A)):
+            if (factor := _factor_of_identity(this)) is not None:
+                return other.diagonal() + factor
         return self.A.diagonal() + self.B.diagonal()
 
     def astype(self, dtype: Any) -> Sum:
@@ -119,7 +127,8 @@ class Product(BaseOperator):
     def __init__(self, A: Any, B: Any):
         if A.shape[1] != B.shape[0]:
             raise ValueError(
-                f"cannot compose operators of shapes {A.shape} @ {B.shape}; expected {A.shape[1]} == {B.shape[0]}"
+                f"cannot compose operators of shapes {A.shape} @ {B.shape}; "
+                f"expected {A.shape[1]} == {B.shape[0]}"
             )
         self.A, self.B = A, B
         linear = "linear" in A.properties and "linear" in B.properties
@@ -164,7 +173,7 @@ class Adjoint(BaseOperator):
         return self.A
 
     def diagonal(self) -> Array:
-        return self.A.diagonal().conj()
+        return _conj(self.A.diagonal())
 
     def astype(self, dtype: Any) -> Adjoint:
         return Adjoint(self.A.astype(dtype))
@@ -187,6 +196,34 @@ class Transpose(BaseOperator):
     def T(self) -> Any:
         return self.A
 
+    def diagonal(self) -> Array:
+        return self.A.diagonal()
+
+    def astype(self, dtype: Any) -> Transpose:
+        return Transpose(self.A.astype(dtype))
+
+
+class Flat(BaseOperator):
+    """`A` on flat vectors, for combinations of operators whose natural shapes differ."""
+
+    def __init__(self, A: Any):
+        self.A = A
+        super().__init__((A.shape[1],), (A.shape[0],), A.dtype, A.properties)
+
+    def _apply(self, x: Array) -> Array:
+        xp = array_namespace(x)
+        return xp.reshape(self.A._apply(xp.reshape(x, self.A.in_shape)), self.out_shape)
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        return xp.reshape(self.A._apply_adjoint(xp.reshape(y, self.A.out_shape)), self.in_shape)
+
+    def diagonal(self) -> Array:
+        return self.A.diagonal()
+
+    def astype(self, dtype: Any) -> Flat:
+        return Flat(self.A.astype(dtype))
+
 
 class Block(BaseOperator):
     """A matrix of operators, ``None`` standing for zero, acting on stacked flat vectors.
@@ -207,14 +244,20 @@ class Block(BaseOperator):
     array([4., 5., 3.])
     """
 
-    def __init__(self, rows: Sequence[Sequence[Any]], properties: Sequence[str] | set[str] = ("linear",)):
+    def __init__(self, rows: Sequence[Sequence[Any]], properties: Iterable[str] = ("linear",)):
         widths = {len(row) for row in rows}
         if len(widths) != 1:
             raise ValueError(f"rows have lengths {sorted(len(r) for r in rows)}; expected equal lengths")
-        self.rows = [[None if A is None else _operator(A) for A in row] for row in rows]
-        heights = [_one_size([A.shape[0] for A in row if A is not None], f"row {i}") for i, row in enumerate(self.rows)]
+        self.rows = [[None if A is None else flat(_operator(A)) for A in row] for row in rows]
+        heights = [
+            _one_size([A.shape[0] for A in row if A is not None], f"row {i}")
+            for i, row in enumerate(self.rows)
+        ]
         columns = list(zip(*self.rows, strict=True))
-        lengths = [_one_size([A.shape[1] for A in col if A is not None], f"column {j}") for j, col in enumerate(columns)]
+        lengths = [
+            _one_size([A.shape[1] for A in col if A is not None], f"column {j}")
+            for j, col in enumerate(columns)
+        ]
         self._row_edges = np.concatenate([[0], np.cumsum(heights)]).tolist()
         self._column_edges = np.concatenate([[0], np.cumsum(lengths)]).tolist()
         dtype = np.result_type(*[A.dtype for row in self.rows for A in row if A is not None])
@@ -225,7 +268,7 @@ class Block(BaseOperator):
         parts = [x[i:j] for i, j in zip(self._column_edges, self._column_edges[1:], strict=False)]
         out = []
         for row in self.rows:
-            terms = [A.matvec(part) for A, part in zip(row, parts, strict=True) if A is not None]
+            terms = [A._apply(part) for A, part in zip(row, parts, strict=True) if A is not None]
             out.append(sum(terms[1:], start=terms[0]))
         return xp.concat(out)
 
@@ -234,9 +277,18 @@ class Block(BaseOperator):
         parts = [y[i:j] for i, j in zip(self._row_edges, self._row_edges[1:], strict=False)]
         out = []
         for column in zip(*self.rows, strict=True):
-            terms = [A.rmatvec(part) for A, part in zip(column, parts, strict=True) if A is not None]
+            terms = [A._apply_adjoint(part) for A, part in zip(column, parts, strict=True) if A is not None]
             out.append(sum(terms[1:], start=terms[0]))
         return xp.concat(out)
+
+    def astype(self, dtype: Any) -> Block:
+        rows = [[None if A is None else A.astype(dtype) for A in row] for row in self.rows]
+        return Block(rows, self.properties)
+
+
+def flat(A: Any) -> Any:
+    """`A` itself if it acts on flat vectors, `Flat` of it otherwise."""
+    return A if len(A.in_shape) == len(A.out_shape) == 1 else Flat(A)
 
 
 def add(A: Any, B: Any) -> Any:
@@ -247,7 +299,7 @@ def add(A: Any, B: Any) -> Any:
     if isinstance(B, Number):
         if A.shape[0] != A.shape[1]:
             raise ValueError(f"cannot add a multiple of the identity to an operator of shape {A.shape}")
-        return A if B == 0 else Sum(A, Scaled(B, Identity(A.in_shape)))
+        return A if B == 0 else Sum(A, scaled(B, Identity(A.in_shape)))
     return Sum(A, _operator(B))
 
 
@@ -255,11 +307,12 @@ def scaled(factor: Any, A: Any) -> Any:
     """``factor * A`` for a scalar; products of operators are written ``A @ B``."""
     if not isinstance(factor, Number):
         raise TypeError(f"cannot multiply an operator by {type(factor).__name__}; use @ to apply or compose")
-    factor = complex(factor) if isinstance(factor, complex | np.complexfloating) else float(factor)  # type: ignore[arg-type]
-    if not math.isfinite(abs(factor)):
+    value = complex(factor)  # type: ignore[call-overload]
+    if not math.isfinite(abs(value)):
         raise ValueError(f"factor is {factor}; expected a finite number")
     A = _operator(A)
-    return A if factor == 1 else Scaled(factor, A)
+    # 2 + 0j is real: it must neither widen the dtype nor cost the symmetry.
+    return A if value == 1 else Scaled(value if value.imag else value.real, A)
 
 
 def product(A: Any, B: Any) -> Any:
@@ -270,6 +323,12 @@ def product(A: Any, B: Any) -> Any:
 def _conj(x: Array) -> Array:
     xp = array_namespace(x)
     return xp.conj(x) if xp.isdtype(x.dtype, "complex floating") else x
+
+
+def _factor_of_identity(A: Any) -> complex | None:
+    if isinstance(A, Scaled) and isinstance(A.A, Identity):
+        return A.factor
+    return 1.0 if isinstance(A, Identity) else None
 
 
 def _one_size(sizes: list[int], where: str) -> int:

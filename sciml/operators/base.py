@@ -146,7 +146,7 @@ class BaseOperator:
     def __sub__(self, other: Any) -> Any:
         from .algebra import add, scaled
 
-        return add(self, -other if isinstance(other, Number) else scaled(-1.0, other))
+        return add(self, -1 * other if isinstance(other, complex | float | int) else scaled(-1.0, other))
 
     def __rsub__(self, other: Any) -> Any:
         return (-self).__add__(other)

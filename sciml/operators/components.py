@@ -10,7 +10,7 @@ import numpy as np
 import scipy.ndimage
 import scipy.sparse.csgraph
 
-from ..backends.namespace import Array, array_namespace, is_numpy
+from ..backends.namespace import Array, array_namespace, backend_name, device, from_numpy, is_numpy
 
 if TYPE_CHECKING:
     from .stencil import PoissonOperator
@@ -53,7 +53,8 @@ class SingularComponents:
         flat = xp.reshape(x, (-1,))
         out = xp.reshape(x, (-1,)) * 1
         for component in range(1, self.count + 1):
-            inside = xp.asarray((self.labels.reshape(-1) == component).tolist())
+            here = self.labels.reshape(-1) == component
+            inside = from_numpy(here, backend_name(x), device=device(x))
             mean = xp.sum(xp.where(inside, flat, flat * 0)) / float(self.sizes[component - 1])
             out = xp.where(inside, flat - mean, out)
         return xp.reshape(out, x.shape)
@@ -85,10 +86,10 @@ def _anchored_cells(A: PoissonOperator) -> np.ndarray:
     """Unknowns whose value a Dirichlet side, a Dirichlet cell or a positive shift pins."""
     unknown = A.code != 255
     if A.faces is not None:
-        matrix = A.tocsr()
-        row_sums = (matrix @ np.ones(matrix.shape[0])).reshape(A.grid3)
+        # Row sums, in double precision whatever the operator's dtype: only an anchor makes them positive.
         assert A.diagonal3 is not None
-        return unknown & (row_sums > 1e-10 * A.diagonal3)
+        couplings = sum(face + np.roll(face, -1, axis=axis) for axis, face in enumerate(A.faces))
+        return unknown & (A.diagonal3 - couplings > 1e-10 * A.diagonal3)
     anchored = np.zeros(A.grid3, dtype=bool)
     given = (A.cells == 2).reshape(A.grid3)
     any_given = given.any()

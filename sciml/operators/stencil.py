@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -10,20 +9,37 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..backends.namespace import Array, array_namespace, backend_name, is_numpy
+from ..backends.grid import Grid
+from ..backends.namespace import (
+    Array,
+    array_namespace,
+    backend_name,
+    from_numpy,
+    is_numpy,
+    namespace_named,
+    real_dtype,
+)
 from ..backends.namespace import device as device_of
+from ..backends.threads import parallel
 from .base import BaseOperator, check_properties
 from .components import SingularComponents, find_singular_components
+from .geometry_checks import (
+    DIRICHLET,
+    FLUID,
+    SOLID,
+    check_bc,
+    check_cells,
+    check_coefficient,
+    check_shape,
+    check_shift,
+    check_spacing,
+    faces_shape,
+)
 
 __all__ = ["DIRICHLET", "FLUID", "SOLID", "PoissonOperator"]
 
-FLUID, SOLID, DIRICHLET = 0, 1, 2
-"""Cell marks: an unknown; no flow through its faces; value prescribed (zero in the operator)."""
-
 NOT_AN_UNKNOWN = 255
 """Diagonal code of cells without an unknown. The others count open faces per axis in base 5."""
-
-BOUNDARY_CONDITIONS = ("dirichlet", "neumann", "periodic")
 
 
 class PoissonOperator(BaseOperator):
@@ -100,15 +116,17 @@ class PoissonOperator(BaseOperator):
         backend: str = "numpy",
         device: Any = None,
     ):
-        shape = _check_shape(shape)
+        shape = check_shape(shape)
         super().__init__(shape, shape, dtype)
         if self.dtype.name not in ("float32", "float64"):
             raise TypeError(f"dtype is {self.dtype.name}; expected float32 or float64")
-        self.spacing = _check_spacing(spacing, len(shape))
-        self.bc = _check_bc(bc, len(shape))
-        self.cells = _check_cells(cells, shape)
-        self.shift = _check_shift(shift, shape)
-        self._face_coefficients = _check_coefficient(coefficient, shape)
+        self.spacing = check_spacing(spacing, len(shape))
+        self.bc = check_bc(bc, len(shape))
+        self.cells = check_cells(cells, shape)
+        self.shift = check_shift(shift, shape)
+        self._face_coefficients = check_coefficient(coefficient, shape)
+        if backend != "numpy":
+            namespace_named(backend)  # an unknown or missing library is an error now, not later
         self.backend, self._device = backend, device
 
         # 2D grids are stored as one-plane 3D grids, so that one set of kernels serves both.
@@ -174,11 +192,13 @@ class PoissonOperator(BaseOperator):
         ndim, pad = len(self.spacing), 3 - len(self.spacing)
         cells = self.cells.reshape(self.grid3)
         fluid, solid = cells == FLUID, cells == SOLID
-        diagonal = np.broadcast_to(np.reshape(self.shift, (1,) * pad + np.shape(self.shift)), self.grid3).astype(float)
+        diagonal = np.broadcast_to(
+            np.reshape(self.shift, (1,) * pad + np.shape(self.shift)), self.grid3
+        ).astype(float)
         faces = [np.zeros(self.grid3) for _ in range(3)]
         for a in range(ndim):
             axis, weight = a + pad, self.weights3[a + pad]
-            k = self._coefficient_on_faces(a).reshape(_longer(self.grid3, axis))
+            k = self._coefficient_on_faces(a).reshape(faces_shape(self.grid3, axis))
             k_low, k_high = np.delete(k, -1, axis=axis), np.delete(k, 0, axis=axis)
             here, there = _both(axis)
             first, last = _end(axis, 0), _end(axis, -1)
@@ -212,7 +232,7 @@ class PoissonOperator(BaseOperator):
         """`k` on the ``n + 1`` faces along `axis`."""
         given = self._face_coefficients
         if given is None:
-            return np.ones(_longer(self.cells.shape, axis))
+            return np.ones(faces_shape(self.cells.shape, axis))
         if isinstance(given, tuple):
             return given[axis]
         low = np.take(given, [0], axis=axis)
@@ -230,12 +250,34 @@ class PoissonOperator(BaseOperator):
                 f"x is a {backend_name(x)} array but this PoissonOperator was made for {self.backend}; "
                 f"expected backend={backend_name(x)!r} when it is created"
             )
-        if is_numpy(x) and x.dtype.kind == "f" and x.dtype.itemsize in (4, 8):
+        if self.compiled_for(x):
             return self._apply_compiled(x)
         return self._apply_sliced(x)
 
+    def compiled_for(self, x: Array) -> bool:
+        """Whether compiled kernels serve arrays like `x` (real NumPy arrays)."""
+        return is_numpy(x) and x.dtype.name in ("float32", "float64")
+
+    @cached_property
+    def kernel_grid(self) -> Grid:
+        """The operator as compiled kernels read it."""
+        return Grid.from_operator(self)
+
     def _apply_compiled(self, x: np.ndarray) -> np.ndarray:
-        return self._apply_sliced(x)
+        from ..backends.kernels.numba import stencil  # compiles on first use
+
+        grid = self.kernel_grid
+        # Kernels read zeros beyond the box and in cells without an unknown.
+        padded = np.zeros(grid.padded, x.dtype)
+        padded[: grid.cells] = x.reshape(-1)
+        blank = None if grid.unknowns == grid.cells else np.flatnonzero(grid.q == grid.none)
+        if blank is not None:
+            padded[blank] = 0
+        y = np.empty(grid.cells, x.dtype)
+        parallel(stencil.apply, grid.shape[0], padded, y, grid.stencil(x.dtype), grain=grid.grain)
+        if blank is not None:
+            y[blank] = x.reshape(-1)[blank] * x.dtype.type(self.diagonal_table[NOT_AN_UNKNOWN])
+        return y.reshape(x.shape)
 
     def _apply_sliced(self, x: Array) -> Array:
         """The stencil as shifted slices: runs in every namespace, and is what kernels are tested against."""
@@ -269,25 +311,26 @@ class PoissonOperator(BaseOperator):
 
     def _arrays_like(self, x: Array) -> tuple[Array, Array, tuple[Array, ...] | None]:
         """Geometry in the namespace, precision and device of `x`, made once per precision."""
-        xp = array_namespace(x)
         key = (str(x.dtype), str(device_of(x)))
         cache = self.__dict__.setdefault("_geometry_cache", {})
         if key not in cache:
             self._check_device(x)
             place = device_of(x)
-            real = xp.real(x).dtype if xp.isdtype(x.dtype, "complex floating") else x.dtype
 
-            def put(values: np.ndarray) -> Array:
-                return xp.asarray(values.tolist() if self.backend == "array-api-strict" else values, dtype=real, device=place)
+            def put(values: np.ndarray, dtype: str) -> Array:
+                return from_numpy(values, self.backend, dtype=dtype, device=place)
 
-            unknown = xp.astype(put((self.code != NOT_AN_UNKNOWN).astype(float)), xp.bool)
-            faces = None if self.faces is None else tuple(put(f) for f in self.faces)
-            cache[key] = (unknown, put(self._diagonal_grid()), faces)
+            real = real_dtype(x)
+            faces = None if self.faces is None else tuple(put(f, real) for f in self.faces)
+            unknown = put(self.code != NOT_AN_UNKNOWN, "bool")
+            cache[key] = (unknown, put(self._diagonal_grid(), real), faces)
         return cache[key]
 
     def _check_device(self, x: Array) -> None:
         if self._device is not None and str(device_of(x)) != str(self._device):
-            raise TypeError(f"x lives on {device_of(x)} but this PoissonOperator on {self._device}; expected the same")
+            raise TypeError(
+                f"x lives on {device_of(x)} but this PoissonOperator on {self._device}; expected the same"
+            )
 
     def _diagonal_grid(self) -> np.ndarray:
         return self.diagonal_table[self.code] if self.diagonal3 is None else self.diagonal3
@@ -346,7 +389,8 @@ class PoissonOperator(BaseOperator):
                     continue
                 where = _end(axis, side, len(self.in_shape))
                 points = self.coordinates()
-                points[axis] = np.full_like(points[axis][_end(axis, side, len(self.in_shape))], 0.0 if side == 0 else self.in_shape[axis] * h)
+                on_side = 0.0 if side == 0 else self.in_shape[axis] * h
+                points[axis] = np.full((1,) * len(self.in_shape), on_side)
                 boundary = np.broadcast_to(functions[kind](*points), b[where].shape)
                 factor = 2.0 * k[where] / h**2 if kind == "dirichlet" else 1.0 / h
                 b[where] += factor * boundary
@@ -412,14 +456,13 @@ class PoissonOperator(BaseOperator):
 
         other = copy.copy(self)
         other.dtype = np.dtype(dtype)
-        other.__dict__.pop("_geometry_cache", None)
+        other.__dict__.pop("_geometry_cache", None)  # the kernel grid serves both precisions
         return other
 
     def _from_numpy(self, values: np.ndarray) -> Array:
         if self.backend == "numpy":
             return values
-        xp = namespace_named(self.backend)
-        return xp.asarray(values.tolist() if self.backend == "array-api-strict" else values, device=self._device)
+        return from_numpy(values, self.backend, device=self._device)
 
     def __repr__(self) -> str:
         sides = sorted({side for pair in self.bc for side in pair})
@@ -430,24 +473,6 @@ class PoissonOperator(BaseOperator):
         if self.singular:
             parts.append(f"{self.singular.count} singular component(s)")
         return f"<PoissonOperator {', '.join(parts)}, {self.dtype.name}>"
-
-
-def namespace_named(backend: str) -> Any:
-    """The array-API namespace called `backend`."""
-    import importlib
-
-    modules = {
-        "numpy": "array_api_compat.numpy",
-        "torch": "array_api_compat.torch",
-        "cupy": "array_api_compat.cupy",
-        "array-api-strict": "array_api_strict",
-    }
-    if backend not in modules:
-        raise ValueError(f"backend is {backend!r}; expected one of {', '.join(modules)}")
-    try:
-        return importlib.import_module(modules[backend])
-    except ImportError as error:
-        raise ImportError(f"backend {backend!r} is not installed: {error}") from None
 
 
 def _both(axis: int, ndim: int = 3) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
@@ -462,90 +487,3 @@ def _end(axis: int, side: int, ndim: int = 3) -> tuple[slice, ...]:
     where = [slice(None)] * ndim
     where[axis] = slice(0, 1) if side == 0 else slice(-1, None)
     return tuple(where)
-
-
-def _longer(shape: Sequence[int], axis: int) -> tuple[int, ...]:
-    return tuple(n + (a == axis) for a, n in enumerate(shape))
-
-
-# -- argument checks --------------------------------------------------------------------------
-def _check_shape(shape: Any) -> tuple[int, ...]:
-    try:
-        checked = tuple(int(n) for n in shape)
-    except TypeError:
-        raise TypeError(f"shape is {shape!r}; expected a sequence of two or three integers") from None
-    if len(checked) not in (2, 3) or min(checked) < 1 or any(n != m for n, m in zip(checked, shape, strict=True)):
-        raise ValueError(f"shape is {shape!r}; expected two or three positive integers")
-    return checked
-
-
-def _check_spacing(spacing: Any, ndim: int) -> tuple[float, ...]:
-    values = tuple(float(h) for h in (spacing if np.ndim(spacing) else [spacing] * ndim))
-    if len(values) != ndim or not all(math.isfinite(h) and h > 0 for h in values):
-        raise ValueError(f"spacing is {spacing!r}; expected a positive number or {ndim} of them")
-    return values
-
-
-def _check_bc(bc: Any, ndim: int) -> tuple[tuple[str, str], ...]:
-    expected = (
-        f"expected one of {', '.join(BOUNDARY_CONDITIONS)}, or {ndim} entries (one per axis), "
-        "each a name or a pair (low side, high side)"
-    )
-    axes = [bc] * ndim if isinstance(bc, str) else list(bc)
-    if len(axes) != ndim:
-        raise ValueError(f"bc is {bc!r}; {expected}")
-    pairs = []
-    for axis in axes:
-        pair = (axis, axis) if isinstance(axis, str) else tuple(axis)
-        if len(pair) != 2 or any(side not in BOUNDARY_CONDITIONS for side in pair):
-            raise ValueError(f"bc is {bc!r}; {expected}")
-        if (pair[0] == "periodic") != (pair[1] == "periodic"):
-            raise ValueError(f"bc is {bc!r}; a periodic axis is periodic on both of its sides")
-        pairs.append(pair)
-    return tuple(pairs)  # type: ignore[arg-type]
-
-
-def _check_cells(cells: Any, shape: tuple[int, ...]) -> np.ndarray:
-    if cells is None:
-        return np.zeros(shape, dtype=np.uint8)
-    marks = np.asarray(cells)
-    if marks.shape != shape:
-        raise ValueError(f"cells has shape {marks.shape}; expected {shape}")
-    if marks.dtype.kind not in "bui":
-        raise TypeError(f"cells has dtype {marks.dtype}; expected booleans (True = solid) or integer marks")
-    if marks.size and (marks.min() < FLUID or marks.max() > DIRICHLET):
-        raise ValueError(f"cells holds marks {np.unique(marks)[:5]}; expected 0 (fluid), 1 (solid), 2 (Dirichlet)")
-    marks = np.ascontiguousarray(marks).astype(np.uint8, copy=False)
-    if not np.any(marks == FLUID):
-        raise ValueError("cells marks no fluid cell; expected at least one unknown")
-    return marks
-
-
-def _check_shift(shift: Any, shape: tuple[int, ...]) -> Any:
-    values = np.asarray(shift, dtype=float)
-    if values.shape not in ((), shape):
-        raise ValueError(f"shift has shape {values.shape}; expected a number or an array of shape {shape}")
-    if not np.all(np.isfinite(values)) or np.any(values < 0):
-        raise ValueError("shift must be finite and non-negative; the operator would be indefinite")
-    return float(values) if values.shape == () else values
-
-
-def _check_coefficient(coefficient: Any, shape: tuple[int, ...]) -> Any:
-    if coefficient is None:
-        return None
-    if isinstance(coefficient, tuple | list):
-        if len(coefficient) != len(shape):
-            raise ValueError(f"coefficient holds {len(coefficient)} face arrays; expected {len(shape)}, one per axis")
-        faces = tuple(np.asarray(k, dtype=float) for k in coefficient)
-        for axis, k in enumerate(faces):
-            if k.shape != _longer(shape, axis):
-                raise ValueError(f"coefficient[{axis}] has shape {k.shape}; expected {_longer(shape, axis)}")
-            if not np.all(np.isfinite(k)) or np.any(k < 0):
-                raise ValueError(f"coefficient[{axis}] must be finite and non-negative on every face")
-        return faces
-    values = np.asarray(coefficient, dtype=float)
-    if values.shape != shape:
-        raise ValueError(f"coefficient has shape {values.shape}; expected {shape}, or a tuple of face arrays")
-    if not np.all(np.isfinite(values)) or np.any(values <= 0):
-        raise ValueError("coefficient must be finite and positive in every cell")
-    return values

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..operators import PoissonOperator
-from ..operators.stencil import _check_shape
+from ..operators.geometry_checks import check_shape
 from .geometry import GEOMETRIES, obstacle_mask
 from .manufactured import Manufactured
 from .problem import Grid, Problem, size_name, to_backend
@@ -197,7 +197,7 @@ def jump_coefficient(
         raise ValueError(f"contrast is {contrast!r}; expected a positive number")
     if pattern not in JUMP_PATTERNS:
         raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(JUMP_PATTERNS)}")
-    shape = _check_shape(shape)
+    shape = check_shape(shape)
     if pattern == "balls":
         high = obstacle_mask("balls", shape, _check_seed(seed))
     else:
@@ -220,7 +220,7 @@ def _build(
     name: str, shape: Sequence[int], bc: Any, obstacles: Any, rhs: str, seed: int, dtype: Any, backend: str,
     device: Any, length: Any, *, shift: float = 0.0, coefficient: np.ndarray | None = None,
 ) -> Problem:  # fmt: skip
-    shape = _check_shape(shape)
+    shape = check_shape(shape)
     seed = _check_seed(seed)
     if rhs not in RIGHT_HAND_SIDES:
         raise ValueError(f"rhs is {rhs!r}; expected one of {', '.join(RIGHT_HAND_SIDES)}")
@@ -342,7 +342,7 @@ def _check_seed(seed: Any) -> int:
 
 
 def _side_lengths(shape: Sequence[int], length: Any) -> list[float]:
-    shape = _check_shape(shape)
+    shape = check_shape(shape)
     if np.ndim(length) == 0:
         h = float(length) / max(shape)
         sides = [n * h for n in shape]

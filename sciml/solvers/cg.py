@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..backends.namespace import Array, norm2, vdot
+from ..operators import PoissonOperator
 from .iteration import Callback, System, iterate_until_verified, run
 from .result import SolveResult, Status
 
@@ -90,18 +91,27 @@ def cg(
 class Updates:
     """The vector updates of one CG iteration, in the array API.
 
-    Operators may offer a fused version of the same three methods (``A.cg_updates(system, r)``), which
-    passes over memory less often; the iteration in `_sweep` is written once for both.
+    `GridUpdates` is the fused form for Poisson grids; the iteration in `_sweep` is written once for both.
     """
 
     def __init__(self, system: System, r: Array):
         self._system, self.r = system, r
+        self._z: Any = None
         self._p: Any = None
         self._Ap: Any = None
 
-    def direction(self, z: Array, beta: float) -> float:
+    def precondition(self) -> float:
+        """``z = M r``; returns ``⟨r, z⟩``."""
+        self._z, rho = self._system.precondition_dot(self.r)
+        return rho
+
+    def product(self, v: Array) -> float:
+        """``⟨z, v⟩``, which the flexible β needs."""
+        return vdot(self._z, v).real
+
+    def direction(self, beta: float) -> float:
         """``p = z + β p``; returns the curvature ``⟨p, A p⟩``."""
-        self._p = z * 1 if self._p is None or beta == 0.0 else z + beta * self._p
+        self._p = self._z * 1 if self._p is None or beta == 0.0 else self._z + beta * self._p
         self._Ap = self._system.apply(self._p)
         return vdot(self._p, self._Ap).real
 
@@ -113,32 +123,39 @@ class Updates:
         return norm2(self.r)
 
     def settle(self) -> None:
-        """Bring ``system.x`` up to date (a fused version may lag behind)."""
+        """Bring ``system.x`` up to date, where the iterate is kept elsewhere."""
 
 
-def _updates(system: System, r: Array) -> Updates:
-    fused = getattr(system.A, "cg_updates", None)
-    return (fused(system, r) if fused is not None else None) or Updates(system, r)
+def _updates(system: System, r: Array, flexible: bool) -> Any:
+    A = system.A
+    if isinstance(A, PoissonOperator) and A.compiled_for(system.b) and not flexible:
+        from .cg_grid import GridUpdates  # loads compiled kernels
+
+        return GridUpdates(system, r)
+    return Updates(system, r)
 
 
 def _sweep(system: System, r: Array, norm: float, flexible: bool) -> tuple[Status | None, float]:
     """Iterate from residual `r` until `System.record` or a breakdown ends it."""
-    updates = _updates(system, r)
-    beta, rho_old, r_old = 0.0, 1.0, None
+    updates = _updates(system, r, flexible)
+    rho_old: float | None = None
+    r_old = None
     while True:
         if norm == 0.0:  # nothing left to do in a run of fixed length
             return (Status.FIXED if system.fixed else Status.CONVERGED), norm
-        z, rho = system.precondition_dot(updates.r)
+        rho = updates.precondition()
         if not math.isfinite(rho):
             updates.settle()
             return Status.NONFINITE, norm
-        if r_old is not None:
-            beta = (rho - vdot(z, r_old).real) / rho_old if flexible else rho / rho_old
+        if rho_old is None:
+            beta = 0.0
+        elif flexible:
+            beta = (rho - updates.product(r_old)) / rho_old
+        else:
+            beta = rho / rho_old
         if flexible:
             r_old = updates.r * 1
-        elif r_old is None:
-            r_old = updates.r  # marks that a previous iteration exists
-        curvature = updates.direction(z, beta)
+        curvature = updates.direction(beta)
         if not curvature > 0.0 or not rho > 0.0:
             updates.settle()
             finite = math.isfinite(curvature)

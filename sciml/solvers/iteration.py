@@ -24,6 +24,7 @@ from ..backends.namespace import (
     Array,
     array_namespace,
     compute_dtype,
+    device,
     dtype_name,
     is_array,
     norm2,
@@ -31,6 +32,7 @@ from ..backends.namespace import (
     vdot,
 )
 from ..operators import ForeignOperator, as_operator
+from ..operators.algebra import flat
 from .result import IterationState, SolverError, SolveResult, SolverWarning, Status, merge_columns
 
 __all__ = ["ON_FAILURE", "System", "iterate_until_verified", "run"]
@@ -71,7 +73,8 @@ class System:
     ):
         self.A, self.M, self.b = A, M, b
         self.xp = array_namespace(b)
-        self.x = self.xp.zeros_like(b) if x0 is None else x0
+        # np.zeros takes no memory until something is written, unlike zeros_like.
+        self.x = self.xp.zeros(b.shape, dtype=b.dtype, device=device(b)) if x0 is None else x0
         self.x_is_zero = x0 is None
         self.tolerance, self.maxiter, self.callback = tolerance, maxiter, callback
         self.scale, self._restore, self.norm_b, self.fixed = scale, restore, norm_b, fixed
@@ -113,8 +116,8 @@ class System:
         return y if y.dtype == self.b.dtype else self.xp.astype(y, self.b.dtype)
 
     def residual(self) -> Array:
-        """``b − A x`` in working precision, as a new array (counted unless ``x = 0``)."""
-        return self.b * 1 if self.x_is_zero else self.b - self.apply(self.x)
+        """``b − A x`` in working precision (counted unless ``x = 0``)."""
+        return self.b if self.x_is_zero else self.b - self.apply(self.x)
 
     def record(self, norm: float, x: Array | None = None) -> Status | None:
         """Note the residual norm after an iteration; return a status if the solve must end here.
@@ -172,9 +175,10 @@ def iterate_until_verified(
     """Run ``sweep(r, norm) -> (status, norm)`` from the true residual until a claim of convergence holds.
 
     A claim that the recomputed residual does not confirm restarts `sweep` from that residual; once this
-    no longer halves the residual, working precision is exhausted: STAGNATED.
+    no longer halves the residual, working precision is exhausted: STAGNATED. `sweep` must not write to `r`,
+    which is `b` itself where ``x = 0``.
     """
-    r = system.residual()
+    r = system.b if system.x_is_zero else system.residual()
     norm = norm2(r)
     status = system.record(norm)
     best_claim = math.inf
@@ -364,7 +368,8 @@ def _square_operator(A: Any, name: str) -> Any:
         raise TypeError(str(error).replace("A is a", f"{name} is a", 1)) from None
     if operator.shape[0] != operator.shape[1]:
         raise ValueError(f"{name} has shape {operator.shape}; expected a square operator")
-    return operator
+    # Residuals need one layout: a product of a grid-shaped and a flat operator is solved on flat vectors.
+    return operator if operator.in_shape == operator.out_shape else flat(operator)
 
 
 def _label(M: Any) -> str:

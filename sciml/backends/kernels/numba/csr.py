@@ -1,0 +1,225 @@
+"""Sparse (CSR) kernels of the coarse levels: sweeps, products and the Galerkin set-up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .common import jit
+
+__all__ = [
+    "aggregate",
+    "colour_greedy",
+    "gauss_seidel",
+    "residual",
+    "smoothed_prolongator",
+    "sparse_product",
+    "spmv",
+    "transpose",
+]
+
+
+@jit
+def gauss_seidel(start, stop, backward, order, indptr, indices, data, inverse_diagonal, b, x, omega):
+    """Successive over-relaxation of the rows ``order[start:stop]``, last first if `backward`."""
+    for position in range(start, stop):
+        i = order[stop - 1 - (position - start)] if backward else order[position]
+        s = x.dtype.type(0)
+        for entry in range(indptr[i], indptr[i + 1]):
+            s += data[entry] * x[indices[entry]]
+        x[i] += omega * (b[i] - s) * inverse_diagonal[i]
+
+
+@jit
+def residual(start, stop, indptr, indices, data, b, x, r):
+    """``r = b - A x`` on rows start..stop."""
+    for i in range(start, stop):
+        s = x.dtype.type(0)
+        for entry in range(indptr[i], indptr[i + 1]):
+            s += data[entry] * x[indices[entry]]
+        r[i] = b[i] - s
+
+
+@jit
+def spmv(start, stop, indptr, indices, data, x, y, add):
+    """``y = A x``, or ``y += A x`` if `add`, on rows start..stop."""
+    for i in range(start, stop):
+        s = x.dtype.type(0)
+        for entry in range(indptr[i], indptr[i + 1]):
+            s += data[entry] * x[indices[entry]]
+        y[i] = y[i] + s if add else s
+
+
+@jit
+def aggregate(block_start, members, block_of, indptr, indices, data, diag, theta, split, agg, coarse_block):
+    """Join the unknowns of every block that are connected inside it; returns the number of aggregates.
+
+    Unknowns i, j are connected where ``a_ij < -theta min(a_ii, a_jj)``. Unknowns without any neighbour are left
+    out (``agg = -1``): the smoother solves them. `coarse_block` receives the block of every aggregate.
+    """
+    agg[:] = -1
+    stack = np.empty(members.size + 1, np.int64)
+    coarse = 0
+    for block in range(block_start.size - 1):
+        first = True
+        for m in range(block_start[block], block_start[block + 1]):
+            seed = members[m]
+            if agg[seed] >= 0 or indptr[seed + 1] - indptr[seed] < 2:
+                continue
+            if first or split:
+                coarse_block[coarse] = block
+                coarse += 1
+                first = False
+            agg[seed] = coarse - 1
+            if not split:
+                continue
+            stack[0] = seed
+            top = 1
+            while top > 0:
+                top -= 1
+                i = stack[top]
+                for entry in range(indptr[i], indptr[i + 1]):
+                    j = indices[entry]
+                    if block_of[j] == block and agg[j] < 0 and data[entry] < -theta * min(diag[i], diag[j]):
+                        agg[j] = coarse - 1
+                        stack[top] = j
+                        top += 1
+    return coarse
+
+
+@jit
+def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val):
+    """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
+
+    F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the row sums of A,
+    so constants are still interpolated exactly, and keeps coarse operators sparse.
+    """
+    longest = 1
+    for i in range(start, stop):
+        longest = max(longest, indptr[i + 1] - indptr[i] + 1)
+    columns, values = np.empty(longest, np.int64), np.empty(longest)
+    for i in range(start, stop):
+        count = 0
+        if agg[i] >= 0:
+            columns[0], values[0], count = agg[i], 1.0, 1
+            if omega != 0.0:
+                centre = 0.0
+                for entry in range(indptr[i], indptr[i + 1]):
+                    j = indices[entry]
+                    if j == i or abs(data[entry]) < theta * min(diag[i], diag[j]):
+                        centre += data[entry]
+                inverse = omega / centre if centre > 0.0 else 0.0
+                for entry in range(indptr[i], indptr[i + 1]):
+                    j = indices[entry]
+                    target = agg[j]
+                    if target < 0 or (j != i and abs(data[entry]) < theta * min(diag[i], diag[j])):
+                        continue
+                    at = 0
+                    while at < count and columns[at] != target:
+                        at += 1
+                    if at == count:
+                        columns[at], values[at] = target, 0.0
+                        count += 1
+                    values[at] -= inverse * (data[entry] if j != i else centre)
+        if fill:
+            for at in range(count):
+                p_idx[p_ptr[i] + at], p_val[p_ptr[i] + at] = columns[at], values[at]
+        else:
+            p_ptr[i + 1] = count
+
+
+@jit
+def sparse_product(start, stop, fill, columns, a_ptr, a_idx, a_val, b_ptr, b_idx, b_val, c_ptr, c_idx, c_val):
+    """Rows start..stop of ``C = A B``, sums in double precision; counts in ``c_ptr[1:]`` first."""
+    where = np.full(columns, -1, np.int64)
+    longest = 1
+    if fill:
+        for i in range(start, stop):
+            longest = max(longest, c_ptr[i + 1] - c_ptr[i])
+    sums = np.zeros(longest)
+    for i in range(start, stop):
+        begin = c_ptr[i] if fill else 0
+        count = 0
+        for ea in range(a_ptr[i], a_ptr[i + 1]):
+            k = a_idx[ea]
+            a = np.float64(a_val[ea])
+            for eb in range(b_ptr[k], b_ptr[k + 1]):
+                j = b_idx[eb]
+                if fill:
+                    at = where[j]
+                    if at < 0:
+                        where[j] = at = count
+                        c_idx[begin + count] = j
+                        sums[count] = 0.0
+                        count += 1
+                    sums[at] += a * b_val[eb]
+                elif where[j] != i:
+                    where[j] = i
+                    count += 1
+        if fill:
+            for at in range(count):
+                c_val[begin + at] = sums[at]
+                where[c_idx[begin + at]] = -1
+        else:
+            c_ptr[i + 1] = count
+
+
+@jit
+def transpose(a_ptr, a_idx, a_val, t_ptr, t_idx, t_val):
+    """CSR of the transpose; `t_ptr` starts as zeros, one longer than the number of columns."""
+    rows = a_ptr.size - 1
+    for entry in range(a_ptr[rows]):
+        t_ptr[a_idx[entry] + 1] += 1
+    for j in range(t_ptr.size - 1):
+        t_ptr[j + 1] += t_ptr[j]
+    place = t_ptr.copy()
+    for i in range(rows):
+        for entry in range(a_ptr[i], a_ptr[i + 1]):
+            at = place[a_idx[entry]]
+            place[a_idx[entry]] += 1
+            t_idx[at], t_val[at] = i, a_val[entry]
+
+
+@jit
+def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, diag):
+    """Diagonal of Galerkin rows start..stop, moved to the front of its row.
+
+    An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what float32
+    leaves of it is set to 0, so that no later division blows it up.
+    """
+    for i in range(start, stop):
+        first = indptr[i]
+        for entry in range(first, indptr[i + 1]):
+            if indices[entry] == i:
+                value = data[entry]
+                indices[entry], data[entry] = indices[first], data[first]
+                reference = 0.0
+                for e in range(r_ptr[i], r_ptr[i + 1]):
+                    reference += np.float64(r_val[e]) ** 2 * fine_diag[r_idx[e]]
+                if value <= 1e-6 * reference:
+                    value = data.dtype.type(0)
+                indices[first], data[first] = i, value
+                diag[i] = value
+                break
+
+
+@jit
+def colour_greedy(indptr, indices, colour):
+    """Colour rows so that no two neighbours share one, each the smallest free colour; returns their number."""
+    n = indptr.size - 1
+    colour[:] = -1
+    longest = 0
+    for i in range(n):
+        longest = max(longest, indptr[i + 1] - indptr[i])
+    used = np.full(longest + 2, -1, np.int64)
+    colours = 0
+    for i in range(n):
+        for entry in range(indptr[i], indptr[i + 1]):
+            c = colour[indices[entry]]
+            if 0 <= c < used.size:
+                used[c] = i
+        c = 0
+        while used[c] == i:
+            c += 1
+        colour[i] = c
+        colours = max(colours, c + 1)
+    return colours

@@ -1,0 +1,155 @@
+"""Smoothers on the grid: red-black successive over-relaxation and Chebyshev iteration.
+
+The half sweeps of both colours run in one pass over memory: the second colour lags one plane behind the first
+(and both lag behind the prolongation, when it is fused in). Planes at the border of a thread's slab need planes
+of the neighbouring slab, so a pass has phases with a barrier between them; the values do not depend on the number
+of slabs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .common import U, jit, row_offsets
+from .stencil import neighbour_sum
+from .transfer import coarse_row
+
+__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "prolong", "sweep"]
+
+ZERO, PLAIN, PROLONG = 0, 1, 2
+
+
+@jit
+def _zero_guess_plane(i, colour, x, b, scale, stencil, comb):
+    """First half sweep from x = 0: ``x = omega b / d`` on one colour, 0 on the other. Never reads x."""
+    shape, _, q, d0, d1, none, _, _ = stencil
+    n1, n = shape[1], U(shape[2])
+    for j in range(n1):
+        o = U((i * n1 + j) * shape[2])
+        p = U((i + j + colour) & 1)
+        for k in range(n):
+            d = d0 + d1 * x.dtype.type(q[o + k])
+            value = comb[p + k] * x.dtype.type(b[o + k] * scale) / d
+            x[o + k] = value if q[o + k] != none else x.dtype.type(0)
+
+
+@jit
+def _relax_row(x, t, b, scale, q, d0, d1, none, comb, p, o, n):
+    for k in range(n):
+        d = d0 + d1 * x.dtype.type(q[o + k])
+        old = x[o + k]
+        value = old + comb[p + k] * ((x.dtype.type(b[o + k] * scale) + t[k]) / d - old)
+        x[o + k] = value if q[o + k] != none else x.dtype.type(0)
+
+
+@jit
+def _relax_plane(i, colour, x, b, scale, stencil, comb, t, dot):
+    """Half sweep over one colour of plane i: every lane is computed and `comb` (omega, 0, omega, ...) blends."""
+    shape, periodic, q, d0, d1, none, w, faces = stencil
+    n = U(shape[2])
+    total = 0.0
+    for j in range(shape[1]):
+        o, lower0, upper0, lower1, upper1 = row_offsets(i, j, shape, periodic)
+        neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2])
+        _relax_row(x, t, b, scale, q, d0, d1, none, comb, U((i + j + colour) & 1), o, n)
+        if dot:
+            s = 0.0
+            for k in range(n):
+                s += np.float64(x[o + k]) * np.float64(b[o + k])
+            total += s
+    return total
+
+
+@jit
+def _prolong_plane(i, x, e, stencil, blocks, t):
+    """``x += P e`` on plane i."""
+    shape, _, q, _, _, none, _, _ = stencil
+    n1, n = shape[1], U(shape[2])
+    for j in range(n1):
+        coarse_row(t, e, i, j, n, blocks)
+        o = U((i * n1 + j) * shape[2])
+        for k in range(n):
+            x[o + k] += t[k] if q[o + k] != none else x.dtype.type(0)
+
+
+@jit
+def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, e, dots):
+    """One red-black sweep over planes start..stop, starting with `colour`.
+
+    Parameters
+    ----------
+    phase : int
+        1, then 2, then (kind PROLONG only) 3, with a barrier between them.
+    kind : int
+        ZERO: x starts as zero and is not read. PLAIN. PROLONG: ``x += P e`` first.
+    comb : array
+        Alternating omega, 0, omega, ...; one longer than a row.
+    dots : array
+        Where not empty, ``dots[i]`` becomes the sum of x b over plane i after the sweep.
+    """
+    shape = stencil[0]
+    t = np.empty(shape[2], x.dtype)
+    want_dot = dots.size > 0
+    other = 1 - colour
+    if kind != PROLONG:
+        if phase == 1:
+            for i in range(start, stop):
+                if kind == ZERO:
+                    _zero_guess_plane(i, colour, x, b, scale, stencil, comb)
+                else:
+                    _relax_plane(i, colour, x, b, scale, stencil, comb, t, False)
+                if i - 1 > start:
+                    value = _relax_plane(i - 1, other, x, b, scale, stencil, comb, t, want_dot)
+                    if want_dot:
+                        dots[i - 1] = value
+        else:
+            for i in range(start, stop):
+                if i == start or i == stop - 1:
+                    value = _relax_plane(i, other, x, b, scale, stencil, comb, t, want_dot)
+                    if want_dot:
+                        dots[i] = value
+    elif phase == 1:
+        for i in range(start, stop):
+            _prolong_plane(i, x, e, stencil, blocks, t)
+            if i - 1 > start:
+                _relax_plane(i - 1, colour, x, b, scale, stencil, comb, t, False)
+            if i - 2 > start + 1:
+                value = _relax_plane(i - 2, other, x, b, scale, stencil, comb, t, want_dot)
+                if want_dot:
+                    dots[i - 2] = value
+    elif phase == 2:
+        for i in range(start, stop):
+            if i == start or i == stop - 1:
+                _relax_plane(i, colour, x, b, scale, stencil, comb, t, False)
+    else:
+        for i in range(start, stop):
+            if i < start + 2 or i >= stop - 2:
+                value = _relax_plane(i, other, x, b, scale, stencil, comb, t, want_dot)
+                if want_dot:
+                    dots[i] = value
+
+
+@jit
+def chebyshev_step(start, stop, x, y, d, a, c, b, scale, stencil):
+    """One step of the Chebyshev iteration: ``d = a d + c D^-1 (scale b - A x)``, ``y = x + d``."""
+    shape, periodic, q, d0, d1, none, w, faces = stencil
+    n = U(shape[2])
+    t = np.empty(shape[2], x.dtype)
+    for i in range(start, stop):
+        for j in range(shape[1]):
+            o, lower0, upper0, lower1, upper1 = row_offsets(i, j, shape, periodic)
+            neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2])
+            for k in range(n):
+                diagonal = d0 + d1 * x.dtype.type(q[o + k])
+                jacobi = (x.dtype.type(b[o + k] * scale) + t[k]) / diagonal - x[o + k]
+                value = a * d[o + k] + c * jacobi if q[o + k] != none else x.dtype.type(0)
+                d[o + k] = value
+                y[o + k] = x[o + k] + value
+
+
+@jit
+def prolong(start, stop, x, e, stencil, blocks):
+    """``x += P e`` on planes start..stop, by itself (the red-black sweep has it built in)."""
+    t = np.empty(stencil[0][2], x.dtype)
+    for i in range(start, stop):
+        _prolong_plane(i, x, e, stencil, blocks, t)

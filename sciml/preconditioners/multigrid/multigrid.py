@@ -1,0 +1,460 @@
+"""Geometric multigrid as a preconditioner: one V- or W-cycle from a zero guess."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...backends.grid import Grid
+from ...backends.kernels.numba import csr, smoothers, transfer
+from ...backends.threads import parallel
+from ...operators.base import BaseOperator
+from .hierarchy import (
+    GRAIN_ROWS,
+    Coarsest,
+    SparseLevel,
+    Transfer,
+    block_factors,
+    coarsest_solve,
+    first_coarse_level,
+    next_level,
+)
+
+__all__ = ["Multigrid"]
+
+MAX_LEVELS = 30
+
+
+class PerLevel:
+    """A parameter per level: a scalar, or a sequence whose last entry repeats."""
+
+    def __init__(self, name: str, value: Any, kind: type):
+        several = isinstance(value, Sequence | np.ndarray)
+        self.values = [kind(v) for v in value] if several else [kind(value)]
+        if not self.values:
+            raise ValueError(f"{name} is empty; expected a number or one number per level")
+
+    def __call__(self, level: int) -> Any:
+        return self.values[min(level, len(self.values) - 1)]
+
+
+class Multigrid(BaseOperator):
+    """Symmetric positive definite multigrid cycle for a `PoissonOperator`, to be used as ``M`` in ``cg``.
+
+    The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous media take
+    no more iterations than a box. Post-smoothing is the adjoint of pre-smoothing, which makes the cycle a symmetric
+    positive definite linear map for every choice of the parameters below (``0 < omega < 2``, scaling > 0). It runs in
+    float32; residuals are normalised first, so the result scales exactly with its input's size.
+
+    Parameters
+    ----------
+    A : PoissonOperator
+        Provides ``grid3, weights3, periodic3, code, diagonal_table, faces`` (and ``diagonal3`` with faces).
+    omega : float or sequence of float, optional
+        Relaxation of the red-black smoother, one per level (the last repeats).
+    sweeps : int or sequence of int
+        Smoothing sweeps before and after the coarse correction.
+    cycle : {"V", "W"}
+        W visits every level below the first coarse one twice as often as the one above it.
+    coarse_scaling : float or sequence of float
+        Factor of the Galerkin operator of piecewise constant interpolation; 1/2 is Braess' over-correction.
+    smooth_from : int or None
+        First level whose prolongation is smoothed; None never smooths.
+    smoother : {"red-black", "chebyshev"}
+        Chebyshev is taken by itself where an odd periodic axis rules out two colours on the grid.
+    split : bool
+        False joins all cells of a block: the textbook cycle, a baseline.
+    interpolation : {"constant"}
+        Interpolation from the first coarse level to the grid.
+    coarsest_size : int
+        Largest number of unknowns solved directly.
+
+    Notes
+    -----
+    References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55 (1995)
+    379-393 (over-correction); P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed aggregation",
+    Computing 56 (1996) 179-196.
+    """
+
+    def __init__(
+        self,
+        A: Any,
+        *,
+        omega: float | Sequence[float] | None = None,
+        sweeps: int | Sequence[int] = (1, 2),
+        cycle: str = "V",
+        coarse_scaling: float | Sequence[float] = 0.5,
+        smooth_from: int | None = 2,
+        smoother: str = "red-black",
+        split: bool = True,
+        interpolation: str = "constant",
+        coarsest_size: int = 200,
+        dtype: Any = np.float32,
+    ):
+        if cycle not in ("V", "W"):
+            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
+        if smoother not in ("red-black", "chebyshev"):
+            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
+        if interpolation != "constant":
+            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
+        start = time.perf_counter()
+        self.cycle = cycle
+        self.split = bool(split)
+        self.smooth_from = smooth_from if split else None
+        self.coarsest_size = int(coarsest_size)
+        self._sweeps = PerLevel("sweeps", sweeps, int)
+        self._omega = PerLevel("omega", 1.2 if omega is None else omega, float)
+        self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
+        for level in range(MAX_LEVELS):
+            if not 0 < self._omega(level) < 2:
+                raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
+            if self._sweeps(level) < 1:
+                raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
+            if not self._coarse_scaling(level) > 0:
+                raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
+        super().__init__(A.in_shape, A.in_shape, dtype, {"symmetric", "positive_definite"})
+        self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
+        self._build(A)
+        self.smoother = smoother if self.grid.two_colourable else "chebyshev"
+        self._local = threading.local()
+        self._prepare()
+        self.setup_seconds = time.perf_counter() - start
+
+    # ------------------------------------------------------------------------------------------ set-up
+
+    def _build(self, A: Any) -> None:
+        self.grid: Grid = A.kernel_grid
+        self._unit = self.grid.unit
+        shift = float(getattr(A, "shift", 0.0)) / self._unit
+        self.levels: list[SparseLevel] = []
+        self.transfers: list[Transfer] = []
+        self.blocks: Any = None
+        grid, weights = self.grid, self.grid.weights
+        factors = block_factors(grid.shape, weights)
+        isotropic = all(f == 2 or n == 1 for f, n in zip(factors, grid.shape, strict=True))
+        # Between sparse levels the over-correction factor only fits where every axis is coarsened.
+        self._smooth_from = self.smooth_from
+        if self.smooth_from is not None and not isotropic:
+            self._smooth_from = min(self.smooth_from, 1)
+        if max(factors) == 1:
+            self.coarsest = Coarsest(None)
+            return
+        self.blocks, level = first_coarse_level(
+            grid, factors, split=self.split, coarse_scaling=self._coarse_scaling(0), shift=shift
+        )
+        level.colour(True, grid.periodic)
+        self.levels.append(level)
+        while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
+            weights = tuple(w / f**2 for w, f in zip(weights, factors, strict=True))
+            factors = block_factors(level.block_shape, weights)
+            if max(factors) == 1:
+                break
+            depth = len(self.levels)
+            smooth = self._smooth_from is not None and depth >= self._smooth_from
+            made = next_level(
+                level, factors, split=self.split, smooth=smooth, coarse_scaling=self._coarse_scaling(depth)
+            )
+            if made is None:
+                break
+            hop, level = made
+            level.colour(not smooth, grid.periodic)
+            self.transfers.append(hop)
+            self.levels.append(level)
+        last = self.levels[-1]
+        self.coarsest = coarsest_solve(last) if last.n <= 8 * self.coarsest_size else Coarsest(None)
+
+    def _prepare(self) -> None:
+        self._stencil = self.grid.stencil(np.float32, self._unit)
+        row = self.grid.shape[2]
+        comb = np.zeros(row + 2, np.float32)
+        comb[::2] = self._omega(0)
+        self._comb = comb
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = self.__dict__.copy()
+        del state["_local"]
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._local = threading.local()
+
+    def _workspace(self) -> Workspace:
+        """Vectors of the calling Python thread, so that several may use one preconditioner."""
+        work = getattr(self._local, "work", None)
+        if work is None:
+            work = self._local.work = Workspace(self)
+        return work
+
+    # ------------------------------------------------------------------------------------------ cycle
+
+    def _smooth_grid(self, work, b, scale, kind, e, colour, dots) -> None:
+        grid = self.grid
+        for phase in range(1, 4 if kind == smoothers.PROLONG else 3):
+            parallel(
+                smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil, self._comb,
+                work.blocks, e, dots, grain=grid.grain,
+            )  # fmt: skip
+
+    def _chebyshev_grid(self, work, b, scale) -> None:
+        grid = self.grid
+        for a, c in chebyshev_coefficients(2 * self._sweeps(0)):
+            parallel(
+                smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c), b,
+                scale, self._stencil, grain=grid.grain,
+            )  # fmt: skip
+            work.x, work.y = work.y, work.x
+
+    def _run(self, b: np.ndarray, scale: float, dots: np.ndarray) -> np.ndarray:
+        """One cycle on ``scale b``; returns the work vector z (with its appended row of zeros)."""
+        work = self._workspace()
+        grid, sweeps = self.grid, self._sweeps(0)
+        s = np.float64(scale)
+        none = work.no_dots
+        if self.smoother == "red-black":
+            self._smooth_grid(work, b, s, smoothers.ZERO, work.e, 0, none)
+            for _ in range(sweeps - 1):
+                self._smooth_grid(work, b, s, smoothers.PLAIN, work.e, 0, none)
+        else:
+            work.x[:] = 0
+            self._chebyshev_grid(work, b, s)
+        if self.levels:
+            coarse = work.levels[0]
+            parallel(
+                transfer.restrict_residual, work.blocks[1][0], work.x, b, s, self._stencil, work.blocks, coarse.b,
+                grain=max(1, grid.grain // 2),
+            )  # fmt: skip
+            self._coarse_cycle(0, work)
+        if self.smoother == "red-black":
+            last = dots if sweeps == 1 else none
+            if self.levels:
+                self._smooth_grid(work, b, s, smoothers.PROLONG, work.e, 1, last)
+            else:
+                self._smooth_grid(work, b, s, smoothers.PLAIN, work.e, 1, last)
+            for sweep in range(sweeps - 1):
+                self._smooth_grid(
+                    work, b, s, smoothers.PLAIN, work.e, 1, dots if sweep == sweeps - 2 else none
+                )
+        else:
+            if self.levels:
+                parallel(
+                    smoothers.prolong, grid.shape[0], work.x, work.e, self._stencil, work.blocks, grain=grid.grain
+                )
+            self._chebyshev_grid(work, b, s)
+            if dots.size:
+                dots[:] = 0
+                dots[0] = np.dot(work.x[: grid.cells].astype(np.float64), b[: grid.cells])
+        return work.x
+
+    def _smooth_sparse(self, index: int, work, backward: bool) -> None:
+        level, v = self.levels[index], work.levels[index]
+        omega = np.float32(self._omega(index + 1))
+        A = (level.indptr, level.indices, level.data)
+        sizes = np.diff(level.colour_start)
+        for _ in range(self._sweeps(index + 1)):
+            if level.n < 4 * GRAIN_ROWS:
+                csr.gauss_seidel(
+                    0, level.colour_start[-1], backward, level.order, *A, level.inverse_diagonal, v.b, v.x, omega
+                )
+                continue
+            colours = range(sizes.size)
+            for c in reversed(colours) if backward else colours:
+                rows = level.order[level.colour_start[c] : level.colour_start[c + 1]]
+                parallel(
+                    csr.gauss_seidel, rows.size, backward, rows, *A, level.inverse_diagonal, v.b, v.x, omega,
+                    grain=GRAIN_ROWS,
+                )  # fmt: skip
+
+    def _coarse_cycle(self, index: int, work) -> None:
+        """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
+        level, v = self.levels[index], work.levels[index]
+        if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
+            np.dot(self.coarsest.inverse, v.b, out=v.x)
+            return
+        v.x[:] = 0
+        self._smooth_sparse(index, work, False)
+        if index < len(self.levels) - 1:
+            c = work.levels[index + 1]
+            P, R = self.transfers[index].P, self.transfers[index].R
+            A = (level.indptr, level.indices, level.data)
+            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
+            parallel(csr.spmv, c.b.size, *R, v.r, c.b, False, grain=GRAIN_ROWS)
+            self._coarse_cycle(index + 1, work)
+            if self.cycle == "W" and index + 1 < len(self.levels) - 1:
+                # B + B (I - A B): a second visit on what the first has left.
+                first, b = c.x.copy(), c.b.copy()
+                below = self.levels[index + 1]
+                csr.residual(0, below.n, below.indptr, below.indices, below.data, b, first, c.b)
+                self._coarse_cycle(index + 1, work)
+                c.x += first
+            parallel(csr.spmv, level.n, *P, c.x, v.x, True, grain=GRAIN_ROWS)
+        self._smooth_sparse(index, work, True)
+
+    # ------------------------------------------------------------------------------------------ use
+
+    def apply_scaled(self, r: np.ndarray, norm: float | None = None) -> tuple[np.ndarray, float, float]:
+        """One cycle for fused solvers, without a copy of its result.
+
+        Parameters
+        ----------
+        r : array of float64
+            Flat residual, at least as long as the grid.
+        norm : float, optional
+            Its Euclidean norm, when known.
+
+        Returns
+        -------
+        z : array of float32
+            Work vector (valid until the next call from this Python thread) with ``M r = factor * z``.
+        factor : float
+        rz : float
+            ``r · M r``.
+        """
+        cells = self.grid.cells
+        if norm is None:
+            # Dividing by the largest entry first keeps squares in range.
+            peak = float(np.abs(r[:cells]).max(initial=0.0))
+            norm = peak * float(np.linalg.norm(r[:cells] / peak)) if 0 < peak < np.inf else peak
+        work = self._workspace()
+        if not norm > 0 or not np.isfinite(norm):
+            work.x[:] = 0 if norm == 0 else np.nan
+            return work.x, 1.0, 0.0 if norm == 0 else np.nan
+        scale = np.sqrt(self.grid.unknowns) / norm
+        dots = work.dots
+        z = self._run(r, scale, dots)
+        factor = 1.0 / (scale * self._unit)
+        return z, factor, float(dots.sum()) * factor
+
+    def apply_dot(self, r: np.ndarray) -> tuple[np.ndarray, float]:
+        """``(M r, r · M r)`` in one go; `r` is flat or grid-shaped float64."""
+        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
+        z, factor, dot = self.apply_scaled(flat)
+        return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
+
+    def _apply(self, r: np.ndarray) -> np.ndarray:
+        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
+        z = self.apply_dot(flat)[0]
+        if self.grid.unknowns < self.grid.cells:
+            blank = self.grid.q == self.grid.none
+            z[blank] = flat[blank] / self._outside
+        return z.reshape(r.shape).astype(r.dtype, copy=False)
+
+    # ------------------------------------------------------------------------------------------ information
+
+    def level_matrices(self) -> list[tuple[Any, Any]]:
+        """``(A, P)`` of every coarse level as SciPy CSR; P prolongs from the next coarser level (None on the last)."""
+        from scipy.sparse import csr_matrix
+
+        out = []
+        for index, level in enumerate(self.levels):
+            A = csr_matrix((level.data * self._unit, level.indices, level.indptr), shape=(level.n, level.n))
+            P = None
+            if index < len(self.transfers):
+                ptr, idx, val = self.transfers[index].P
+                P = csr_matrix((val, idx, ptr), shape=(level.n, self.levels[index + 1].n))
+            out.append((A, P))
+        return out
+
+    def bytes_per_cycle(self) -> int:
+        """Bytes one cycle must move, every array counted once per pass that reads or writes it."""
+        cells, q = self.grid.cells, self.grid.q.itemsize + (12 if self.grid.faces is not None else 0)
+        sweeps = self._sweeps(0)
+        read_write = 8 + q + 4 + 4
+        total = cells * ((8 + q + 4) + (8 + q + 4) + (2 * sweeps - 1) * read_write)
+        for index, level in enumerate(self.levels):
+            if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
+                total += self.coarsest.inverse.nbytes
+                continue
+            matrix = level.nnz * 8 + level.n * 8
+            total += 2 * self._sweeps(index + 1) * (matrix + 16 * level.n) + matrix + 12 * level.n
+            if index < len(self.transfers):
+                total += 2 * (self.transfers[index].P[1].size * 8 + 8 * level.n)
+        return int(total)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held by the hierarchy (without work vectors)."""
+        total = self.grid.q.nbytes + sum(f.nbytes for f in self._stencil[7] or ())
+        if self.blocks is not None:
+            total += sum(a.nbytes for a in self.blocks[2:])
+        for level in self.levels:
+            total += sum(
+                a.nbytes
+                for a in (
+                    level.indptr, level.indices, level.data, level.diag, level.inverse_diagonal, level.block_of,
+                    level.order,
+                )
+            )  # fmt: skip
+        for hop in self.transfers:
+            total += sum(a.nbytes for a in (*hop.P, *hop.R))
+        if self.coarsest.inverse is not None:
+            total += self.coarsest.inverse.nbytes
+        return int(total)
+
+    @property
+    def operator_complexity(self) -> float:
+        """Non-zeros of all levels over those of the 5/7-point matrix of the grid."""
+        axes = sum(n > 1 for n in self.grid.shape)
+        finest = (2 * axes + 1) * self.grid.unknowns
+        return 1.0 + sum(level.nnz for level in self.levels) / max(1, finest)
+
+    def __repr__(self) -> str:
+        lines = [
+            f"Multigrid {self.cycle}-cycle, {1 + len(self.levels)} levels, set-up {self.setup_seconds:.3f} s, "
+            f"{self.nbytes / 2**20:.1f} MiB, operator complexity {self.operator_complexity:.2f}",
+            "level    unknowns   non-zeros  colours  smoother",
+        ]
+        colours = 2 if self.smoother == "red-black" else 1
+        lines.append(
+            f"{0:5d}{self.grid.unknowns:12d}  {'matrix-free':>10}{colours:9d}  {self.smoother} x{self._sweeps(0)}"
+        )
+        for index, level in enumerate(self.levels):
+            last = index == len(self.levels) - 1 and self.coarsest.inverse is not None
+            name = "direct" if last else f"Gauss-Seidel x{self._sweeps(index + 1)}"
+            lines.append(
+                f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colour_start.size - 1:9d}  {name}"
+            )
+        return "\n".join(lines)
+
+
+class _Vectors:
+    def __init__(self, n: int):
+        self.b, self.x, self.r = (np.zeros(n, np.float32) for _ in range(3))
+
+
+class Workspace:
+    """Vectors a cycle works on; one set per Python thread."""
+
+    def __init__(self, M: Multigrid):
+        grid = M.grid
+        padded = grid.cells + grid.shape[2]
+        self.x = np.zeros(padded, np.float32)
+        if M.smoother == "chebyshev":
+            self.y, self.d = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
+        self.dots = np.zeros(grid.shape[0])
+        self.no_dots = np.zeros(0)
+        self.levels = [_Vectors(level.n) for level in M.levels]
+        self.e = self.levels[0].x if self.levels else np.zeros(1, np.float32)
+        empty = np.zeros(0, np.int64)
+        self.blocks = M.blocks or ((1, 1, 1), (1, 1, 1), empty, empty, empty, empty)
+
+
+def chebyshev_coefficients(degree: int, upper: float = 2.0, ratio: float = 6.0) -> list[tuple[float, float]]:
+    """Pairs (a, c) of the recursion ``d = a d + c D^-1 (b - A x)``, ``x += d`` on [upper / ratio, upper].
+
+    Reference: M. Adams et al., "Parallel multigrid smoothing: polynomial versus Gauss-Seidel", J. Comput. Phys. 188
+    (2003) 593-610.
+    """
+    lower = upper / ratio
+    theta, delta = 0.5 * (upper + lower), 0.5 * (upper - lower)
+    sigma = theta / delta
+    rho = 1.0 / sigma
+    out = [(0.0, 1.0 / theta)]
+    for _ in range(degree - 1):
+        before, rho = rho, 1.0 / (2.0 * sigma - rho)
+        out.append((rho * before, 2.0 * rho / delta))
+    return out

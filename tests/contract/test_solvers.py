@@ -1,0 +1,121 @@
+"""Every registered solver against the public contract, and on every named system."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from libraries import Namespace, namespace_params
+from systems import BOXES, GRID_SYSTEMS, PRECISIONS, SYSTEMS, dtypes_of
+
+from sciml import PoissonOperator
+from sciml.backends.capabilities import supports
+from sciml.backends.namespace import to_numpy
+from sciml.solvers.registry import SOLVERS
+from sciml.testing import SOLVER_CHECKS, check_solver
+
+DIRECT = {"splu", "fft"}
+GRID_ONLY = {"fft", "multigrid"}
+REAL_ONLY = {"minres", "fft", "multigrid"}
+
+SKIPPED_CHECKS = {
+    # A direct solver ends before the callback could stop it, and takes factors as its M.
+    "splu": {"callback_stop", "preconditioner", "nonlinear_preconditioner"},
+    # Built around one kind of operator: anything else is a TypeError.
+    "fft": {"callback_stop", "preconditioner", "nonlinear_preconditioner", "indefinite", "singular"},
+    "multigrid": {"indefinite", "singular"},
+    # Sweeps are the method; there is nothing to precondition.
+    "sor": {"preconditioner", "nonlinear_preconditioner"},
+    "ssor": {"preconditioner", "nonlinear_preconditioner"},
+    # SciPy's methods are not flexible; its GMRES has no iterate before the end of a cycle.
+    "gmres": {"nonlinear_preconditioner", "callback_stop"},
+    "minres": {"nonlinear_preconditioner"},
+    "bicgstab": {"nonlinear_preconditioner"},
+}
+
+
+def refuses(solver: str, system: str, namespace: Namespace) -> bool:
+    """Whether the combination is refused with a TypeError, as the documentation says."""
+    if not supports(solver, namespace.library):
+        return True
+    if solver in GRID_ONLY and system not in GRID_SYSTEMS:
+        return True
+    if solver == "fft" and system not in BOXES:
+        return True
+    if solver in REAL_ONLY and system == "hermitian":
+        return True
+    # Natural order works on matrices, which only NumPy has compiled sweeps for.
+    return solver in ("sor", "ssor") and system not in GRID_SYSTEMS and namespace.library != "numpy"
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "complex128"])
+@pytest.mark.parametrize("namespace", namespace_params())
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # NaN inside array-api-strict
+def test_solver_keeps_the_contract(solver, namespace, dtype):
+    system = "hermitian" if dtype == "complex128" else "poisson2d"
+    if refuses(solver, system, namespace):
+        pytest.skip("refused; see test_solver_on_system")
+    skip = set(SKIPPED_CHECKS.get(solver, ()))
+    if refuses(solver, "dense", namespace):
+        skip |= {"indefinite", "singular"}  # these are dense matrices
+    assert check_solver(SOLVERS[solver], like=namespace.array([0.0]), dtype=dtype, skip=skip) == []
+
+
+def solver_cases():
+    """Readable ids such as ``poisson2d-cg-torch-float32``."""
+    for system in SYSTEMS:
+        for solver in SOLVERS:
+            for namespace in namespace_params():
+                for dtype in dtypes_of(system):
+                    yield pytest.param(
+                        system, solver, namespace.values[0], dtype,
+                        id=f"{system}-{solver}-{namespace.id}-{dtype}", marks=namespace.marks,
+                    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("system", "solver", "namespace", "dtype"), list(solver_cases()))
+def test_solver_on_system(system, solver, namespace, dtype):
+    A, b = SYSTEMS[system](namespace, dtype)
+    rtol = PRECISIONS[dtype]
+    if refuses(solver, system, namespace):
+        with pytest.raises(TypeError, match=r"expect|runs on|only|NumPy"):
+            SOLVERS[solver](A, b, rtol=rtol)
+        return
+    result = SOLVERS[solver](A, b, rtol=rtol, maxiter=20_000, on_failure="raise")
+    assert result.converged
+    # An independent judge: the matrix, in double precision.
+    matrix = A.tocsr().astype("complex128" if dtype == "complex128" else "float64")
+    right = to_numpy(b).reshape(-1).astype(matrix.dtype)
+    residual = np.linalg.norm(right - matrix @ to_numpy(result.x).reshape(-1))
+    assert residual <= 1.001 * rtol * np.linalg.norm(right)
+    assert math.isclose(residual, result.residual_norm, rel_tol=1e-3, abs_tol=1e-6 * result.tolerance)
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("library", ["numpy", "torch"])
+def test_float32_never_claims_what_a_large_poisson_problem_does_not_give(solver, library):
+    """The system on which a recurrence alone claims a residual thousands of times too small."""
+    if not supports(solver, library):
+        pytest.skip(f"{solver} does not run on {library}")
+    size = 512 if solver not in ("sor", "ssor") or library == "numpy" else 128
+    namespace = Namespace(library, library)
+    A = PoissonOperator((size, size), dtype="float32", **namespace.operator_settings)
+    b = namespace.array(np.ones((size, size)), "float32")
+    result = SOLVERS[solver](A, b, rtol=1e-5, maxiter=400, on_failure="ignore")
+    x = to_numpy(result.x).astype("float64").reshape(A.in_shape)
+    right = np.ones((size, size))
+    residual = np.linalg.norm(right - PoissonOperator((size, size)) @ x)
+    assert result.residual_norm == pytest.approx(residual, rel=1e-3)
+    assert result.converged == (residual <= 1e-5 * np.linalg.norm(right))
+
+
+def test_every_solver_has_a_row_in_the_capability_table():
+    assert all(supports(solver, "numpy") for solver in SOLVERS)
+
+
+def test_skipped_checks_exist():
+    assert set(SKIPPED_CHECKS) <= set(SOLVERS)
+    assert set().union(*SKIPPED_CHECKS.values()) <= set(SOLVER_CHECKS)
+    assert DIRECT <= set(SOLVERS)

@@ -1,0 +1,100 @@
+"""Set-up: level matrices against their definition, and what the hierarchy reports about itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from sciml.backends.kernels.numba import smoothers
+from sciml.preconditioners.multigrid import Multigrid
+
+from .grid_systems import SYSTEMS, GridSystem
+
+
+def grid_prolongation(M):
+    """P from the first coarse level to the grid, column by column through the kernel."""
+    grid, n = M.grid, M.level_matrices()[0][0].shape[0]
+    P = np.zeros((grid.cells, n))
+    stencil = grid.stencil(np.float32, grid.unit)
+    for column in range(n):
+        e = np.zeros(n, np.float32)
+        e[column] = 1
+        x = np.zeros(grid.padded, np.float32)
+        smoothers.prolong(0, grid.shape[0], x, e, stencil, M.blocks)
+        P[:, column] = x[: grid.cells]
+    return P
+
+
+def permuted(system):
+    """Axis order of the kernels: 2D grids are (n0, 1, n1) there, with the same memory layout."""
+    return system.tocsr()
+
+
+@pytest.mark.parametrize("name", [n for n in SYSTEMS if n not in ("anisotropic", "heat")])
+def test_first_coarse_level_is_half_galerkin(name):
+    system = SYSTEMS[name]()
+    M = Multigrid(system, coarsest_size=3)
+    A = permuted(system).toarray()
+    P = grid_prolongation(M)
+    expected = P.T @ A @ P
+    coarsened = [f for f, n in zip(M.blocks[0], M.grid.shape, strict=True) if n > 1]
+    if all(f == 2 for f in coarsened):
+        got = M.level_matrices()[0][0].toarray()
+        np.testing.assert_allclose(got, 0.5 * expected, rtol=2e-6, atol=1e-6 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_one_coarse_unknown_per_component_of_a_block(name):
+    system = SYSTEMS[name]()
+    M = Multigrid(system, coarsest_size=3)
+    P = grid_prolongation(M)
+    unknown = system.unknown.ravel()
+    assert np.all(P[unknown].sum(axis=1) == 1)
+    assert np.all(P[~unknown] == 0)
+    A = permuted(system)
+    for column in np.flatnonzero(P.any(axis=0)):
+        cells = np.flatnonzero(P[:, column])
+        assert connected_components(A[cells][:, cells], directed=False)[0] == 1
+    # ... and different unknowns of a block are not connected inside it.
+    factors, shape = M.blocks[0], M.grid.shape
+    i, j, k = np.unravel_index(np.arange(M.grid.cells), shape)
+    coarse = M.blocks[1]
+    block = np.ravel_multi_index((i // factors[0], j // factors[1], k // factors[2]), coarse)
+    owner = np.where(unknown, P.argmax(axis=1), -1)
+    coo = A.tocoo()
+    # Connections through a periodic wrap do not count as inside.
+    near = np.ones(coo.nnz, bool)
+    for x, n in zip((i, j, k), shape, strict=True):
+        near &= (np.abs(x[coo.row] - x[coo.col]) <= 1) | (n <= 2)
+    inside = (block[coo.row] == block[coo.col]) & (coo.data != 0) & near
+    if min(n for n, f in zip(shape, factors, strict=True) if f == 2) > 2:
+        assert np.all(owner[coo.row[inside]] == owner[coo.col[inside]])
+
+
+@pytest.mark.parametrize("name", ["porous3d", "box2d", "faces3d", "anisotropic"])
+def test_smoothed_levels_are_galerkin(name):
+    system = SYSTEMS[name]()
+    M = Multigrid(system, coarsest_size=2, smooth_from=1)
+    matrices = M.level_matrices()
+    for (A, P), (A_coarse, _) in zip(matrices[:-1], matrices[1:], strict=True):
+        expected = (P.T @ A @ P).toarray()
+        np.testing.assert_allclose(A_coarse.toarray(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+
+
+def test_heat_keeps_the_mass():
+    system = GridSystem(np.ones((8, 8, 8)), ("NN",) * 3, shift=0.5)
+    matrices = Multigrid(system, coarsest_size=2, smooth_from=None).level_matrices()
+    for A, _ in matrices:
+        assert A.sum() == pytest.approx(0.5 * 512, rel=1e-5)
+
+
+def test_report():
+    M = Multigrid(SYSTEMS["porous3d"](), coarsest_size=5)
+    text = repr(M)
+    for word in ("unknowns", "non-zeros", "colours", "matrix-free", "direct", "operator complexity", "set-up"):
+        assert word in text
+    assert M.bytes_per_cycle() > 20 * M.grid.cells
+    assert M.nbytes > M.grid.cells
+    assert all(sp.issparse(A) for A, _ in M.level_matrices())
