@@ -25,6 +25,9 @@ CONSISTENT = 0.15
 MARGIN = 0.3
 """Log evidence per round by which the flat prior must win: it has to predict costs a third more closely."""
 
+NEW_CONTEXTS = 100
+"""One in so many rounds may have a context outside the range seen before everything is fitted again."""
+
 FIRST_BETA = 0.95
 """Prior median of the Jacobi radius."""
 
@@ -67,7 +70,7 @@ class GaussianProcessCB(Policy):
 
     Which of the two is used is decided by their Bayesian evidence whenever the history has grown by half.
     Matrices that are not consistently ordered and solvers that are not SOR so end with the black box.
-    Contexts enter through their empirical distribution, which resolves the values that really occur.
+    Contexts enter through the mean of their rank and their value, which resolves the values that really occur.
 
     Unlike `TsallisINF` it assumes that costs are a function of arm and context plus noise; it has no
     guarantee against costs chosen by an adversary.
@@ -85,7 +88,7 @@ class GaussianProcessCB(Policy):
     """
 
     _learned = (
-        "_played", "_contexts", "_costs", "_log_gaps", "_bounds", "_quantiles", "_next_fit", "_stale", "_informed",
+        "_played", "_contexts", "_costs", "_log_gaps", "_bounds", "_quantiles", "_next_fit", "_stale", "_outside", "_informed",
         "_states",
     )  # fmt: skip
     _settings = ("prior", "scale", "context_range", "spread")
@@ -112,7 +115,7 @@ class GaussianProcessCB(Policy):
         self._log_gaps: list[float] = []  # log(1 − β) where a solve determined it, else NaN
         self._bounds: list[float] = []  # its lower bound where a solve gave only that, else −inf
         self._quantiles = np.empty(0)
-        self._next_fit, self._stale = 2, 0
+        self._next_fit, self._stale, self._outside = 2, 0, 0
         self._informed = prior == "young"
         gap = np.zeros(CONTEXT_TERMS)
         gap[0] = math.log(1.0 - FIRST_BETA)
@@ -145,9 +148,12 @@ class GaussianProcessCB(Policy):
         return cosines((axis - self._axis[0]) / self._length, ARM_TERMS)
 
     def _quantile(self, context: Any) -> Any:
-        if len(self._quantiles) < 2:
+        """Where contexts lie in [0, 1]: the mean of their rank among those seen and their place in the range."""
+        seen = self._quantiles
+        if len(seen) < 2:
             return 0.5 * np.ones_like(context)
-        return np.interp(context, self._quantiles, np.linspace(0.0, 1.0, len(self._quantiles)))
+        places = np.linspace(0.0, 1.0, len(seen)) + (seen - seen[0]) / (seen[-1] - seen[0])
+        return np.interp(context, seen, 0.5 * places)
 
     def _choose(self, context: float) -> Any:
         if self.scale == "categories" and self.rounds < len(self.arms):  # nothing is known: each once
@@ -193,7 +199,10 @@ class GaussianProcessCB(Policy):
         self._log_gaps.append(log_gap)
         self._bounds.append(bound)
         self._stale += 1
-        if len(self._played) >= self._next_fit:
+        if len(self._quantiles) and not self._quantiles[0] <= self._context <= self._quantiles[-1]:
+            self._outside += 1
+        # Contexts beyond those that the features resolve call for new features soon.
+        if len(self._played) >= self._next_fit or self._outside > 1 + self._next_fit // NEW_CONTEXTS:
             self._next_fit = int(1.5 * len(self._played)) + 1
             self._fit()
         else:
@@ -224,6 +233,7 @@ class GaussianProcessCB(Policy):
 
     def _fit(self) -> None:
         """Fit everything to the whole history, and choose between Young's prior and the flat one."""
+        self._outside = 0
         contexts, costs = np.array(self._contexts), np.array(self._costs)
         self._quantiles = np.unique(np.quantile(contexts, np.linspace(0.0, 1.0, min(17, len(contexts)))))
         in_context = cosines(self._quantile(contexts), CONTEXT_TERMS)
