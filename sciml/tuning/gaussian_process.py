@@ -70,7 +70,7 @@ class GaussianProcessCB(Policy):
 
     Which of the two is used is decided by their Bayesian evidence whenever the history has grown by half.
     Matrices that are not consistently ordered and solvers that are not SOR so end with the black box.
-    Contexts enter through the mean of their rank and their value, which resolves the values that really occur.
+    Contexts enter through their rank and, less, their value, which resolves the values that really occur.
 
     Unlike `TsallisINF` it assumes that costs are a function of arm and context plus noise; it has no
     guarantee against costs chosen by an adversary.
@@ -148,12 +148,12 @@ class GaussianProcessCB(Policy):
         return cosines((axis - self._axis[0]) / self._length, ARM_TERMS)
 
     def _quantile(self, context: Any) -> Any:
-        """Where contexts lie in [0, 1]: the mean of their rank among those seen and their place in the range."""
+        """Where contexts lie in [0, 1]: three parts their rank among those seen, one part their place in the range."""
         seen = self._quantiles
         if len(seen) < 2:
             return 0.5 * np.ones_like(context)
-        places = np.linspace(0.0, 1.0, len(seen)) + (seen - seen[0]) / (seen[-1] - seen[0])
-        return np.interp(context, seen, 0.5 * places)
+        places = 0.75 * np.linspace(0.0, 1.0, len(seen)) + 0.25 * (seen - seen[0]) / (seen[-1] - seen[0])
+        return np.interp(context, seen, places)
 
     def _choose(self, context: float) -> Any:
         if self.scale == "categories" and self.rounds < len(self.arms):  # nothing is known: each once
