@@ -25,8 +25,14 @@ from sciml import PoissonOperator, cg
 from sciml.preconditioners import SSOR
 from sciml.preconditioners.multigrid import Multigrid
 from sciml.tuning import (
-    BinnedTsallisINF, ChebCB, Fixed, GaussianProcessCB, TsallisINF, omega_grid, tuned,
-)  # fmt: skip
+    BinnedTsallisINF,
+    ChebCB,
+    Fixed,
+    GaussianProcessCB,
+    TsallisINF,
+    omega_grid,
+    tuned,
+)
 
 RTOL, CAP, STEP = 1e-8, 10_000, 1e-3
 STEPS = {"small": 1000, "paper": 5000}
@@ -55,10 +61,10 @@ def diffusivity(t: float) -> float:
 
 
 class Heat:
-    """The Crank–Nicolson systems of the heat equation, on the ``n - 1`` inner nodes per axis of an `n`-cell grid.
+    """The Crank–Nicolson systems of the heat equation, on ``n - 1`` inner nodes per axis.
 
-    The nodes on the boundary are Dirichlet cells of the operator, so its matrix on the inner nodes is the five-point
-    difference Laplacian of the paper.
+    The nodes on the boundary are Dirichlet cells of the operator, so its matrix on the inner nodes has the
+    five-point Laplacian of the paper.
     """
 
     def __init__(self, n: int):
@@ -105,14 +111,16 @@ def march(heat: Heat, steps: int, solve: Callable[..., Any]) -> dict[str, Any]:
 
 
 def sampled_costs(heat: Heat, steps: int) -> tuple[np.ndarray, dict[str, float]]:
-    """Every tenth step of an accurate run: iterations of every omega; totals of CG with multigrid, scaled up."""
+    """Every tenth step of an accurate run: iterations of every omega; CG with multigrid, scaled up."""
     u, rows, multigrid = heat.initial(), [], {"iterations": 0.0, "seconds": 0.0}
     for step in range(steps):
         A, b = heat.system(step, u)
         if step % EVERY == 0:
             rows.append([cg(A, b, x0=u, M=SSOR(A, w), rtol=RTOL, maxiter=CAP).iterations for w in GRID])
             start = time.perf_counter()
-            multigrid["iterations"] += EVERY * cg(A, b, x0=u, M=Multigrid(A), rtol=RTOL, maxiter=CAP).iterations
+            multigrid["iterations"] += (
+                EVERY * cg(A, b, x0=u, M=Multigrid(A), rtol=RTOL, maxiter=CAP).iterations
+            )
             multigrid["seconds"] += EVERY * (time.perf_counter() - start)
         u = cg(A, b, x0=u, M=SSOR(A, 1.5), rtol=1e-10, maxiter=CAP).x
     return np.array(rows), multigrid
@@ -143,9 +151,18 @@ def study(n: int, steps: int, seeds: range, tell: Callable[[str], None]) -> list
     rows: list[dict[str, Any]] = []
 
     def add(name: str, runs: list[dict[str, Any]], **more: Any) -> None:
-        rows.append({"grid": n, "solver": name, **more,
-                     **{key: float(np.median([run[key] for run in runs])) for key in ("iterations", "seconds", "policy seconds")},
-                     "all iterations": [run["iterations"] for run in runs]})  # fmt: skip
+        rows.append(
+            {
+                "grid": n,
+                "solver": name,
+                **more,
+                **{
+                    key: float(np.median([run[key] for run in runs]))
+                    for key in ("iterations", "seconds", "policy seconds")
+                },
+                "all iterations": [run["iterations"] for run in runs],
+            }
+        )
 
     classical: dict[str, Callable[..., Any]] = {
         "CG": lambda A, b, context, **settings: cg(A, b, **settings),
@@ -163,8 +180,13 @@ def study(n: int, steps: int, seeds: range, tell: Callable[[str], None]) -> list
             runs.append(march(heat, steps, ssor_cg(learner(name, seed))))
         add(name, runs)
     rows.append({"grid": n, "solver": "CG + multigrid (estimate)", **multigrid})
-    rows.append({"grid": n, "solver": "best of the grid in every step (estimate)",
-                 "iterations": float(costs.min(axis=1).sum() * EVERY)})  # fmt: skip
+    rows.append(
+        {
+            "grid": n,
+            "solver": "best of the grid in every step (estimate)",
+            "iterations": float(costs.min(axis=1).sum() * EVERY),
+        }
+    )
     return rows
 
 
@@ -175,8 +197,16 @@ def figure(rows: list[dict[str, Any]]) -> Any:
     drawing = Figure(figsize=(9.0, 3.8), layout="constrained")
     axes = drawing.subplots(1, 2, sharey=True)
     grids = sorted({row["grid"] for row in rows})
-    colours = {"CG": "#999999", "CG + multigrid (estimate)": "#000000", "omega 1.5": "#56B4E9", "best fixed": "#009E73",
-               "TsallisINF": "#E69F00", "BinnedTsallisINF": "#F0E442", "ChebCB": "#0072B2", "GaussianProcessCB": "#D55E00"}  # fmt: skip
+    colours = {
+        "CG": "#999999",
+        "CG + multigrid (estimate)": "#000000",
+        "omega 1.5": "#56B4E9",
+        "best fixed": "#009E73",
+        "TsallisINF": "#E69F00",
+        "BinnedTsallisINF": "#F0E442",
+        "ChebCB": "#0072B2",
+        "GaussianProcessCB": "#D55E00",
+    }
     find = {(row["grid"], row["solver"]): row for row in rows}
     for ax, quantity in zip(axes, ("iterations", "seconds"), strict=True):
         for k, (name, colour) in enumerate(colours.items()):
@@ -184,7 +214,12 @@ def figure(rows: list[dict[str, Any]]) -> Any:
             places = np.arange(len(grids)) + 0.1 * (k - 3.5)
             ax.bar(places, values, width=0.1, color=colour, label=name)
         ax.axhline(1.0, color="black", linewidth=0.8)
-        ax.set(title=quantity, xticks=range(len(grids)), xticklabels=[f"$n_x = {n}$" for n in grids], yscale="log")
+        ax.set(
+            title=quantity,
+            xticks=range(len(grids)),
+            xticklabels=[f"$n_x = {n}$" for n in grids],
+            yscale="log",
+        )
     axes[0].set_ylabel("relative to SSOR-CG with omega 1")
     handles, labels = axes[0].get_legend_handles_labels()
     drawing.legend(handles, labels, loc="outside lower center", ncols=4, frameon=False, fontsize=8)
@@ -199,13 +234,27 @@ def check(case: Case, n: int, rows: list[dict[str, Any]], reference: bool) -> No
             distance = abs(find[name]["iterations"] / total - 1.0)
             case.claim(f"n_x = {n}: {name}, relative distance from {total} iterations", distance, "<=", 0.05)
     ours = find["GaussianProcessCB"]
-    case.claim(f"n_x = {n}: iterations, GaussianProcessCB / ChebCB", ours["iterations"] / find["ChebCB"]["iterations"], "<=", 1.0)
+    case.claim(
+        f"n_x = {n}: iterations, GaussianProcessCB / ChebCB",
+        ours["iterations"] / find["ChebCB"]["iterations"],
+        "<=",
+        1.0,
+    )
     if n >= 50:
-        case.claim(f"n_x = {n}: iterations, ChebCB / best fixed",
-                   find["ChebCB"]["iterations"] / find["best fixed"]["iterations"], "<=", 1.0)  # fmt: skip
+        case.claim(
+            f"n_x = {n}: iterations, ChebCB / best fixed",
+            find["ChebCB"]["iterations"] / find["best fixed"]["iterations"],
+            "<=",
+            1.0,
+        )
     if n >= 100:
         for name in ("omega 1", "omega 1.5", "CG"):
-            case.claim(f"n_x = {n}: seconds, GaussianProcessCB / {name}", ours["seconds"] / find[name]["seconds"], "<=", 1.0)
+            case.claim(
+                f"n_x = {n}: seconds, GaussianProcessCB / {name}",
+                ours["seconds"] / find[name]["seconds"],
+                "<=",
+                1.0,
+            )
 
 
 def main(argv: list[str] | None = None) -> dict[str, Any]:
@@ -222,8 +271,11 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         with progress() as tell:
             rows = study(n, steps, seeds, lambda text, n=n: tell(f"n_x = {n}: {text}"))
         everything += rows
-        case.table(f"n_x = {n}, {steps} steps, medians of {len(seeds)}", rows,
-                   **{"solver": "", "omega": "g", "iterations": ",.0f", "seconds": ".2f", "policy seconds": ".2f"})  # fmt: skip
+        case.table(
+            f"n_x = {n}, {steps} steps, medians of {len(seeds)}",
+            rows,
+            **{"solver": "", "omega": "g", "iterations": ",.0f", "seconds": ".2f", "policy seconds": ".2f"},
+        )
         check(case, n, rows, steps == STEPS["paper"])
     if arguments.plot is not None:
         case.save_figure(figure(everything))

@@ -1,9 +1,9 @@
 """SOR whose omega is learned online over a sequence of shifted systems.
 
-Claims (Khodak, Chow, Balcan and Talwalkar, "Learning to relax", ICLR 2024, arXiv:2310.02246, section 5 and
-appendix G): for ``A + c I`` with the Laplacian `A` of a 10 x 10 grid and random shifts `c`, a bandit that sees
-only the iteration counts comes close to the best fixed omega (Tsallis-INF), and one that sees the shift close
-to the best omega of every instance (ChebCB). Beyond the paper: a learner that also reads the residual
+Claims (Khodak, Chow, Balcan and Talwalkar, "Learning to relax", ICLR 2024, arXiv:2310.02246, section 5
+and appendix G): for ``A + c I`` with the Laplacian `A` of a 10 x 10 grid and random shifts `c`, a bandit that
+sees only the iteration counts comes close to the best fixed omega (Tsallis-INF), and one that sees the shift
+close to the best omega of every instance (ChebCB). Beyond the paper: a learner that also reads the residual
 history of every solve meets Young's optimal omega itself, and needs no consistently ordered matrix.
 
 Beside them run what else one could do: fixed factors, Young's formula with the exact spectral radius, and
@@ -24,8 +24,16 @@ from _common import Case, parser, progress
 
 from sciml import sor
 from sciml.tuning import (
-    BinnedTsallisINF, ChebCB, Fixed, GaussianProcessCB, Oracle, TsallisINF, adaptive_sor, omega_grid, tuned, young_omega,
-)  # fmt: skip
+    BinnedTsallisINF,
+    ChebCB,
+    GaussianProcessCB,
+    Oracle,
+    TsallisINF,
+    adaptive_sor,
+    omega_grid,
+    tuned,
+    young_omega,
+)
 
 RTOL, CAP = 1e-8, 10_000
 CELLS = 10
@@ -87,8 +95,12 @@ def unstructured_laplacian(unknowns: int, rng: np.random.Generator) -> scipy.spa
     """Stiffness matrix of linear elements on a Delaunay mesh of the unit square; not consistently ordered."""
     side = np.linspace(0.0, 1.0, 9)
     ends = np.zeros_like(side)
-    boundary = np.unique(np.vstack([np.column_stack(p) for p in
-                                    ((side, ends), (side, ends + 1), (ends, side), (ends + 1, side))]), axis=0)  # fmt: skip
+    boundary = np.unique(
+        np.vstack(
+            [np.column_stack(p) for p in ((side, ends), (side, ends + 1), (ends, side), (ends + 1, side))]
+        ),
+        axis=0,
+    )
     points = np.vstack([rng.uniform(0.06, 0.94, (unknowns, 2)), boundary])
     triangles = scipy.spatial.Delaunay(points).simplices
     corners = points[triangles]
@@ -134,7 +146,9 @@ def play(sequence: Sequence, solve: Callable[..., Any]) -> tuple[np.ndarray, np.
     """Iterations of every round, and the seconds the policy took in each."""
     iterations, seconds = np.zeros(len(sequence)), np.zeros(len(sequence))
     for t in range(len(sequence)):
-        result = solve(sequence.system(t), sequence.rhs[t], context=float(sequence.shifts[t]), rtol=RTOL, maxiter=CAP)
+        result = solve(
+            sequence.system(t), sequence.rhs[t], context=float(sequence.shifts[t]), rtol=RTOL, maxiter=CAP
+        )
         iterations[t] = result.iterations
         seconds[t] = result.info["tuned"]["policy_seconds"] if "tuned" in result.info else 0.0
     return iterations, seconds
@@ -154,7 +168,9 @@ def policies(sequence: Sequence, seed: int, consistent: bool) -> dict[str, Calla
     where = sequence.context_range
     chosen = {
         "TsallisINF": TsallisINF(GRID, floor=1.0, seed=seed),
-        "TsallisINF, importance weighted": TsallisINF(GRID, estimator="importance-weighted", floor=1.0, seed=seed),
+        "TsallisINF, importance weighted": TsallisINF(
+            GRID, estimator="importance-weighted", floor=1.0, seed=seed
+        ),
         "BinnedTsallisINF": BinnedTsallisINF(GRID, context_range=where, bins=5, floor=1.0, seed=seed),
         "ChebCB": ChebCB(GRID, context_range=where, degree=5, floor=1.0, seed=seed),
         "GaussianProcessCB, flat prior": GaussianProcessCB(FINE_GRID, prior=None, seed=seed),
@@ -163,8 +179,12 @@ def policies(sequence: Sequence, seed: int, consistent: bool) -> dict[str, Calla
     if consistent:
         radius = 4.0 * math.cos(math.pi / (CELLS + 1))
         chosen["Young's formula, exact radius"] = Oracle(lambda c: young_omega(radius / (4.0 + c)))
-    solvers: dict[str, Callable[..., Any]] = {name: tuned(sor, policy=policy) for name, policy in chosen.items()}
-    solvers["SOR adapting within the solve"] = lambda A, b, context, **settings: adaptive_sor(A, b, **settings)
+    solvers: dict[str, Callable[..., Any]] = {
+        name: tuned(sor, policy=policy) for name, policy in chosen.items()
+    }
+    solvers["SOR adapting within the solve"] = lambda A, b, context, **settings: adaptive_sor(
+        A, b, **settings
+    )
     return solvers
 
 
@@ -190,7 +210,9 @@ def facts(samples: int, seed: int) -> list[dict[str, Any]]:
     rows = []
     for omega in (1.0, 1.56, 1.8, 1.9):
         counts = [sor(A, column, omega=omega, rtol=RTOL, maxiter=CAP).iterations for column in b]
-        rows.append({"omega": omega, "iterations": float(np.mean(counts)), "deviation": float(np.std(counts))})
+        rows.append(
+            {"omega": omega, "iterations": float(np.mean(counts)), "deviation": float(np.std(counts))}
+        )
     return rows
 
 
@@ -199,11 +221,20 @@ def summarise(runs: list[dict[str, Any]], reference: str) -> list[dict[str, Any]
     rows = []
     for name in runs[0]["rounds"]:
         totals = [float(run["rounds"][name].sum()) for run in runs]
-        relative = [total / float(run["rounds"][reference].sum()) for total, run in zip(totals, runs, strict=True)]
+        relative = [
+            total / float(run["rounds"][reference].sum()) for total, run in zip(totals, runs, strict=True)
+        ]
         seconds = [run["seconds"][name] for run in runs if name in run["seconds"]]
         late = [float(np.mean(s[-min(500, len(s)) :])) * 1e6 for s in seconds]
-        rows.append({"policy": name, "iterations": float(np.median(totals)), "relative": float(np.median(relative)),
-                     "all iterations": totals, "microseconds": float(np.median(late)) if late else None})  # fmt: skip
+        rows.append(
+            {
+                "policy": name,
+                "iterations": float(np.median(totals)),
+                "relative": float(np.median(relative)),
+                "all iterations": totals,
+                "microseconds": float(np.median(late)) if late else None,
+            }
+        )
     return rows
 
 
@@ -218,9 +249,15 @@ def figure(results: dict[str, list[dict[str, Any]]]) -> Any:
 
     drawing = Figure(figsize=(9.0, 6.4), layout="constrained")
     axes = drawing.subplots(2, 2, sharey="row")
-    styles = {"best fixed omega": "#999999", "TsallisINF": "#E69F00", "BinnedTsallisINF": "#56B4E9", "ChebCB": "#0072B2",
-              "SOR adapting within the solve": "#CC79A7", "GaussianProcessCB, flat prior": "#009E73",
-              "GaussianProcessCB": "#D55E00"}  # fmt: skip
+    styles = {
+        "best fixed omega": "#999999",
+        "TsallisINF": "#E69F00",
+        "BinnedTsallisINF": "#56B4E9",
+        "ChebCB": "#0072B2",
+        "SOR adapting within the solve": "#CC79A7",
+        "GaussianProcessCB, flat prior": "#009E73",
+        "GaussianProcessCB": "#D55E00",
+    }
     for column, (variance, runs) in enumerate(results.items()):
         rounds = np.arange(1, len(runs[0]["rounds"]["ChebCB"]) + 1)
         young = [np.cumsum(run["rounds"]["Young's formula, exact radius"]) for run in runs]
@@ -233,9 +270,17 @@ def figure(results: dict[str, list[dict[str, Any]]]) -> Any:
         for name in ("TsallisINF, importance weighted", "TsallisINF"):
             regret = [np.cumsum(run["rounds"][name] - run["rounds"]["best fixed omega"]) for run in runs]
             style = "--" if "weighted" in name else "-"
-            bottom.loglog(rounds, np.maximum(np.median(regret, axis=0), 1.0), style, color=styles["TsallisINF"], label=name)
+            bottom.loglog(
+                rounds,
+                np.maximum(np.median(regret, axis=0), 1.0),
+                style,
+                color=styles["TsallisINF"],
+                label=name,
+            )
         end = float(np.median([r[-1] for r in regret]))
-        bottom.loglog(rounds, 1.6 * end * (rounds / rounds[-1]) ** (2 / 3), ":", color="black", label="slope 2/3")
+        bottom.loglog(
+            rounds, 1.6 * end * (rounds / rounds[-1]) ** (2 / 3), ":", color="black", label="slope 2/3"
+        )
         bottom.set(xlabel="rounds", xlim=(10, None), ylim=(3e2, None))
         bottom.legend(frameon=False, fontsize=8)
     axes[0, 0].set_ylabel("iterations so far / Young's formula")
@@ -256,8 +301,12 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     known = facts(1000 if paper else 200, arguments.seed)
     case.table("Iterations at c = 0", known, omega="g", iterations=".1f", deviation=".1f")
     for row, (target, tolerance) in zip(known, ((186, 0.03 * 186), (37, 1), (86, 1), (177, 2)), strict=True):
-        case.claim(f"iterations at omega {row['omega']:g}, distance from {target}",
-                   abs(row["iterations"] - target), "<=", tolerance)  # fmt: skip
+        case.claim(
+            f"iterations at omega {row['omega']:g}, distance from {target}",
+            abs(row["iterations"] - target),
+            "<=",
+            tolerance,
+        )
 
     results: dict[str, list[dict[str, Any]]] = {}
     young = "Young's formula, exact radius"
@@ -265,33 +314,65 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     for variance in VARIANCES:
         with progress() as tell:
             results[variance] = runs = [
-                compare(shifted_laplacians(variance, rounds, arguments.seed + k), arguments.seed + k, True,
-                        lambda text, k=k, v=variance: tell(f"{v} variance, seed {k}: {text}"))
+                compare(
+                    shifted_laplacians(variance, rounds, arguments.seed + k),
+                    arguments.seed + k,
+                    True,
+                    lambda text, k=k, v=variance: tell(f"{v} variance, seed {k}: {text}"),
+                )
                 for k in range(seeds)
-            ]  # fmt: skip
-        title = f"{variance} variance, {rounds} rounds, medians of {seeds}; best fixed omega {runs[0]['best']:g}"
+            ]
+        title = (
+            f"{variance} variance, {rounds} rounds, medians of {seeds}; best fixed omega {runs[0]['best']:g}"
+        )
         case.table(title, summarise(runs, young), **columns)
         if paper:
             for omega, thousands in REFERENCE[variance].items():
                 total = float(np.median([run["rounds"][f"omega {omega}"].sum() for run in runs]))
-                case.claim(f"{variance}: omega {omega}, relative distance from {thousands} thousand",
-                           abs(total / (1e3 * thousands) - 1.0), "<=", 0.05)  # fmt: skip
-            case.claim(f"{variance}: TsallisINF / best fixed", ratio(runs, "TsallisINF", "best fixed omega"), "<=", 1.15)
-            case.claim(f"{variance}: ChebCB / best of the grid",
-                       ratio(runs, "ChebCB", "best of the grid in every round"), "<=", 1.15)  # fmt: skip
-            case.claim(f"{variance}: GaussianProcessCB / Young", ratio(runs, "GaussianProcessCB", young), "<=", 1.05)
-        case.claim(f"{variance}: GaussianProcessCB / ChebCB", ratio(runs, "GaussianProcessCB", "ChebCB"), "<=", 1.0)
+                case.claim(
+                    f"{variance}: omega {omega}, relative distance from {thousands} thousand",
+                    abs(total / (1e3 * thousands) - 1.0),
+                    "<=",
+                    0.05,
+                )
+            case.claim(
+                f"{variance}: TsallisINF / best fixed",
+                ratio(runs, "TsallisINF", "best fixed omega"),
+                "<=",
+                1.15,
+            )
+            case.claim(
+                f"{variance}: ChebCB / best of the grid",
+                ratio(runs, "ChebCB", "best of the grid in every round"),
+                "<=",
+                1.15,
+            )
+            case.claim(
+                f"{variance}: GaussianProcessCB / Young", ratio(runs, "GaussianProcessCB", young), "<=", 1.05
+            )
+        case.claim(
+            f"{variance}: GaussianProcessCB / ChebCB", ratio(runs, "GaussianProcessCB", "ChebCB"), "<=", 1.0
+        )
 
     for kind in ("nine-point stencil", "unstructured mesh"):
         with progress() as tell:
             runs = [
-                compare(inconsistent(kind, rounds, arguments.seed + k), arguments.seed + k, False,
-                        lambda text, k=k, v=kind: tell(f"{v}, seed {k}: {text}"))
+                compare(
+                    inconsistent(kind, rounds, arguments.seed + k),
+                    arguments.seed + k,
+                    False,
+                    lambda text, k=k, v=kind: tell(f"{v}, seed {k}: {text}"),
+                )
                 for k in range(seeds)
-            ]  # fmt: skip
-        case.table(f"{kind} (not consistently ordered), {rounds} rounds, medians of {seeds}",
-                   summarise(runs, "best of the grid in every round"), **columns)  # fmt: skip
-        case.claim(f"{kind}: GaussianProcessCB / ChebCB", ratio(runs, "GaussianProcessCB", "ChebCB"), "<=", 1.0)
+            ]
+        case.table(
+            f"{kind} (not consistently ordered), {rounds} rounds, medians of {seeds}",
+            summarise(runs, "best of the grid in every round"),
+            **columns,
+        )
+        case.claim(
+            f"{kind}: GaussianProcessCB / ChebCB", ratio(runs, "GaussianProcessCB", "ChebCB"), "<=", 1.0
+        )
 
     if paper:
         limits = {"TsallisINF": 50.0, "ChebCB": 1000.0, "GaussianProcessCB": 1000.0}

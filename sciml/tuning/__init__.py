@@ -10,7 +10,23 @@ from .tuned import TunedSolver, tuned
 from .young import jacobi_radius, observed_rate, sor_rate, young_omega
 
 __all__ = [
-    "BestFixed", "BinnedTsallisINF", "ChebCB", "Fixed", "GaussianProcessCB", "Oracle", "Policy", "TsallisINF",
-    "TunedSolver", "adaptive_sor", "bounded_least_squares", "chebyshev_features", "jacobi_radius", "observed_rate",
-    "omega_grid", "sor_rate", "tsallis_weights", "tuned", "young_omega",
-]  # fmt: skip
+    "BestFixed",
+    "BinnedTsallisINF",
+    "ChebCB",
+    "Fixed",
+    "GaussianProcessCB",
+    "Oracle",
+    "Policy",
+    "TsallisINF",
+    "TunedSolver",
+    "adaptive_sor",
+    "bounded_least_squares",
+    "chebyshev_features",
+    "jacobi_radius",
+    "observed_rate",
+    "omega_grid",
+    "sor_rate",
+    "tsallis_weights",
+    "tuned",
+    "young_omega",
+]

@@ -61,9 +61,14 @@ class ChebCB(Policy):
     _settings = ("context_range", "degree", "floor")
 
     def __init__(
-        self, arms: Sequence[Any], *, context_range: tuple[float, float], degree: int = 5, floor: float = 0.0,
+        self,
+        arms: Sequence[Any],
+        *,
+        context_range: tuple[float, float],
+        degree: int = 5,
+        floor: float = 0.0,
         seed: int = 0,
-    ):  # fmt: skip
+    ):
         super().__init__(arms, seed=seed)
         if not isinstance(degree, int | np.integer) or degree < 0:
             raise ValueError(f"degree is {degree!r}; expected an integer >= 0")

@@ -1,4 +1,4 @@
-"""A contextual learner that reads residual histories: Thompson sampling on a Gaussian process of the log cost."""
+"""A contextual learner that reads residual histories: Thompson sampling on a model of the log cost."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CONTEXT_LENGTH, ARM_LENGTH = 0.3, 1.0 / 6.0
 """Length scales of the cost surface, in units of the context's and the arms' interval."""
 
 CONSISTENT = 0.15
-"""Largest scatter of log(1 − β) between solves that still supports Young's relation; where it holds, 0.02 to 0.07."""
+"""Largest scatter of log(1 − β) between solves that supports Young's relation; where it holds, 0.02 to 0.07."""
 
 MARGIN = 0.3
 """Log evidence per round by which the flat prior must win: it has to predict costs a third more closely."""
@@ -62,10 +62,9 @@ class GaussianProcessCB(Policy):
     with a Gaussian process `g` in cosine features (Solin and Särkkä), so a round costs the same at any time.
 
     * *Young's prior.* A solve with omega below the optimum reveals the Jacobi radius β through the rate at
-      which its residual fell, to three digits or more: information that the bandits of the paper leave unused. A
-      second regression learns :math:`\log(1 - β)` over the context; it is read half a deviation on the side of
-      smaller omega, where a solve is informative. `m` is the logarithm of the sweeps that Young's rate
-      predicts, and `g` then lives on the axis relative to the optimal omega of the context.
+      which its residual fell: information that the bandits of the paper leave unused. A second regression
+      learns :math:`\log(1 - β)` over the context; it is read half a deviation on the side of smaller
+      omega, where a solve is informative. `m` is the logarithm of the sweeps that Young's rate predicts, and `g` then lives on the axis relative to the optimal omega of the context.
     * *Black box.* With a flat prior ``m = 0`` and `g` lives on the absolute axis.
 
     Which of the two is used is decided by their Bayesian evidence whenever the history has grown by half.
@@ -88,15 +87,30 @@ class GaussianProcessCB(Policy):
     """
 
     _learned = (
-        "_played", "_contexts", "_costs", "_log_gaps", "_bounds", "_quantiles", "_next_fit", "_stale", "_outside", "_informed",
+        "_played",
+        "_contexts",
+        "_costs",
+        "_log_gaps",
+        "_bounds",
+        "_quantiles",
+        "_next_fit",
+        "_stale",
+        "_outside",
+        "_informed",
         "_states",
-    )  # fmt: skip
+    )
     _settings = ("prior", "scale", "context_range", "spread")
 
     def __init__(
-        self, arms: Sequence[Any], *, prior: str | None = "young", scale: str = "relaxation",
-        context_range: tuple[float, float] | None = None, spread: float = 0.4, seed: int = 0,
-    ):  # fmt: skip
+        self,
+        arms: Sequence[Any],
+        *,
+        prior: str | None = "young",
+        scale: str = "relaxation",
+        context_range: tuple[float, float] | None = None,
+        spread: float = 0.4,
+        seed: int = 0,
+    ):
         super().__init__(arms, seed=seed)
         if prior not in ("young", None):
             raise ValueError(f"prior is {prior!r}; expected 'young' or None")
@@ -148,7 +162,7 @@ class GaussianProcessCB(Policy):
         return cosines((axis - self._axis[0]) / self._length, ARM_TERMS)
 
     def _quantile(self, context: Any) -> Any:
-        """Where contexts lie in [0, 1]: three parts their rank among those seen, one part their place in the range."""
+        """Where contexts lie in [0, 1]: three parts their rank among those seen, one their place in the range."""
         seen = self._quantiles
         if len(seen) < 2:
             return 0.5 * np.ones_like(context)

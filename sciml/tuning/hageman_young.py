@@ -85,9 +85,18 @@ def adaptive_sor(
         return iterate_until_verified(system, _Adaptive(system, omega))
 
     return run(
-        "adaptive sor", iterate, A, b, x0=x0, M=None, rtol=rtol, atol=atol, maxiter=maxiter, callback=callback,
+        "adaptive sor",
+        iterate,
+        A,
+        b,
+        x0=x0,
+        M=None,
+        rtol=rtol,
+        atol=atol,
+        maxiter=maxiter,
+        callback=callback,
         on_failure=on_failure,
-    )  # fmt: skip
+    )
 
 
 class _Adaptive(_Natural):

@@ -72,7 +72,7 @@ class BayesianRegression:
         self.mean = solve_triangular(self.factor, half, lower=True, trans=1, check_finite=False)
 
     def fit(self, features: np.ndarray, targets: np.ndarray) -> float:
-        """Start again from all observations, noise level included; returns the log evidence (up to a constant)."""
+        """Start again from all observations, noise level included; returns the log evidence up to a constant."""
         self.gram, self.moment = features.T @ features, features.T @ targets
         n, self.noise = len(targets), self._prior_noise
         for _ in range(3):

@@ -25,7 +25,7 @@ class TsallisINF(Policy):
     estimator : {"reduced-variance", "importance-weighted"}
         How the losses of all arms are estimated from the one that was played. Both are unbiased; the
         first subtracts the mean loss so far before it divides by the probability, on arms with
-        :math:`p_i ≥ η_t^2/4` (Zimmert and Seldin subtract half the range of the losses, which is not known here).
+        :math:`p_i ≥ η_t^2/4` (Zimmert and Seldin subtract half the range of the losses, not known here).
     floor : float
         A cost no solve goes below, subtracted before learning (1 for iterations in the paper).
     seed : int
@@ -133,9 +133,15 @@ class BinnedTsallisINF(Policy):
     _settings = ("bins", "context_range")
 
     def __init__(
-        self, arms: Sequence[Any], *, context_range: tuple[float, float], bins: int = 5,
-        estimator: str = "reduced-variance", floor: float = 0.0, seed: int = 0,
-    ):  # fmt: skip
+        self,
+        arms: Sequence[Any],
+        *,
+        context_range: tuple[float, float],
+        bins: int = 5,
+        estimator: str = "reduced-variance",
+        floor: float = 0.0,
+        seed: int = 0,
+    ):
         super().__init__(arms, seed=seed)
         if not isinstance(bins, int | np.integer) or bins < 1:
             raise ValueError(f"bins is {bins!r}; expected an integer >= 1")

@@ -97,9 +97,16 @@ class TunedSolver:
     """
 
     def __init__(
-        self, solver: Callable[..., SolveResult], parameter: str, policy: Policy, cost: str,
-        preconditioner: Callable[..., Any] | None, cap: float | None, cap_factor: float | None, reuse: bool,
-    ):  # fmt: skip
+        self,
+        solver: Callable[..., SolveResult],
+        parameter: str,
+        policy: Policy,
+        cost: str,
+        preconditioner: Callable[..., Any] | None,
+        cap: float | None,
+        cap_factor: float | None,
+        reuse: bool,
+    ):
         if not callable(solver):
             raise TypeError(f"solver is a {type(solver).__name__}; expected a callable like cg")
         if preconditioner is not None and not callable(preconditioner):
@@ -252,9 +259,15 @@ class TunedSolver:
         return not (interrupted or trivial or not math.isfinite(result.residual_history[0]))
 
     def _finish(
-        self, result: SolveResult, A: Any, b: Array, x0: Array | None, maxiter: int | None,
-        callback: Callable[[Any], bool | None] | None, settings: dict[str, Any],
-    ) -> SolveResult:  # fmt: skip
+        self,
+        result: SolveResult,
+        A: Any,
+        b: Array,
+        x0: Array | None,
+        maxiter: int | None,
+        callback: Callable[[Any], bool | None] | None,
+        settings: dict[str, Any],
+    ) -> SolveResult:
         """Bring a capped solve to its end with the arm that has been cheapest so far."""
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(self.policy.plays > 0, self.policy.totals / self.policy.plays, np.inf)
