@@ -20,7 +20,7 @@ CONTEXT_LENGTH, ARM_LENGTH = 0.3, 1.0 / 6.0
 """Length scales of the cost surface, in units of the context's and the arms' interval."""
 
 CONSISTENT = 0.15
-"""Largest scatter of log(1 − β) between solves that supports Young's relation; where it holds, 0.02 to 0.07."""
+"""Largest scatter of log(1 − β) between solves that supports Young's relation; it is 0.02 to 0.07 there."""
 
 MARGIN = 0.3
 """Log evidence per round by which the flat prior must win: it has to predict costs a third more closely."""
@@ -64,11 +64,14 @@ class GaussianProcessCB(Policy):
     * *Young's prior.* A solve with omega below the optimum reveals the Jacobi radius β through the rate at
       which its residual fell: information that the bandits of the paper leave unused. A second regression
       learns :math:`\log(1 - β)` over the context; it is read half a deviation on the side of smaller
-      omega, where a solve is informative. `m` is the logarithm of the sweeps that Young's rate predicts, and `g` then lives on the axis relative to the optimal omega of the context.
+      omega, where a solve is informative. `m` is the logarithm of the sweeps that Young's rate predicts, and
+      `g` then lives on the axis relative to the optimal omega of the context.
     * *Black box.* With a flat prior ``m = 0`` and `g` lives on the absolute axis.
 
-    Which of the two is used is decided by their Bayesian evidence whenever the history has grown by half.
-    Matrices that are not consistently ordered and solvers that are not SOR so end with the black box.
+    Whenever the history has grown by half, or contexts left the range seen before, everything is fitted
+    again. Young's prior is kept while the estimates of β agree between solves and the costs do not have a
+    clearly larger Bayesian evidence under the flat prior. Matrices that are not consistently ordered and
+    solvers that are not SOR so end with the black box.
     Contexts enter through their rank and, less, their value, which resolves the values that really occur.
 
     Unlike `TsallisINF` it assumes that costs are a function of arm and context plus noise; it has no
@@ -162,7 +165,7 @@ class GaussianProcessCB(Policy):
         return cosines((axis - self._axis[0]) / self._length, ARM_TERMS)
 
     def _quantile(self, context: Any) -> Any:
-        """Where contexts lie in [0, 1]: three parts their rank among those seen, one their place in the range."""
+        """Where contexts lie in [0, 1]: three parts rank among those seen, one part place in the range."""
         seen = self._quantiles
         if len(seen) < 2:
             return 0.5 * np.ones_like(context)

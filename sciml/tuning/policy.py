@@ -156,18 +156,18 @@ class Policy:
         }
 
     def _restore(self, state: dict[str, Any], path: Any) -> None:
+        _require(self._state(), state, path)
         if state["policy"] != type(self).__name__:
             raise ValueError(f"{path} holds a {state['policy']}; expected a {type(self).__name__}")
+        _require(self._learned, state["learned"], path)
         for name, value in self._fingerprint().items():
             if state["settings"].get(name) != value:
                 raise ValueError(
                     f"{path} was saved with {name} = {state['settings'].get(name)!r}; expected {value!r}"
                 )
-        missing = [name for name in self._learned if name not in state["learned"]]
-        if missing:
-            raise ValueError(f"{path} lacks {', '.join(missing)}; expected a state written by this version")
-        for name in self._learned:
-            setattr(self, name, _decode(state["learned"][name]))
+        learned = {name: _decode(state["learned"][name]) for name in self._learned}
+        for name, value in learned.items():
+            setattr(self, name, value)
         for part, saved in zip(self._parts(), state["parts"], strict=True):
             part._restore(saved, path)
         self._rng.bit_generator.state = state["generator"]
@@ -290,6 +290,12 @@ def _decode(value: Any) -> Any:
     if isinstance(value, list):
         return [_decode(entry) for entry in value]
     return value
+
+
+def _require(names: Iterable[str], found: dict[str, Any], path: Any) -> None:
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise ValueError(f"{path} is not a saved policy of this version: it lacks {', '.join(missing)}")
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -23,7 +23,8 @@ def spectral_variances(count: int, length: float) -> np.ndarray:
     """Prior variances of the coefficients of `cosines`, summing to one.
 
     They follow the spectral density of the squared-exponential kernel with length scale `length` (in
-    units of the interval), so that the features times random coefficients are nearly that Gaussian process.
+    units of the interval), so that the features times random coefficients are nearly that Gaussian process,
+    plus a constant: levels vary more than shapes, so the constant term has twice its share.
 
     References
     ----------
@@ -72,7 +73,7 @@ class BayesianRegression:
         self.mean = solve_triangular(self.factor, half, lower=True, trans=1, check_finite=False)
 
     def fit(self, features: np.ndarray, targets: np.ndarray) -> float:
-        """Start again from all observations, noise level included; returns the log evidence up to a constant."""
+        """Start again from all observations, noise level too; returns the log evidence up to a constant."""
         self.gram, self.moment = features.T @ features, features.T @ targets
         n, self.noise = len(targets), self._prior_noise
         for _ in range(3):
