@@ -51,7 +51,7 @@ def tuned(
         Built anew for every system as ``preconditioner(A, **{parameter: arm})`` and passed as ``M``.
     cap : float, optional
         A solve is stopped when it has cost this much, and finished, from the iterate it reached,
-        with the arm that has been cheapest so far.
+        with the arm that has been cheapest so far among the others.
     cap_factor : float, optional
         The same with a cap that is this multiple of the mean cost so far (from the sixth round on).
     reuse : bool
@@ -191,7 +191,7 @@ class TunedSolver:
         overhead = time.perf_counter() - learned + proposed - start
         capped = failed and cap is not None and (limit.reached or result.status is Status.MAXITER)
         if capped:
-            result = self._finish(result, A, b, x0, maxiter, callback, settings)
+            result = self._finish(result, index, A, b, x0, maxiter, callback, settings)
         info = {
             "arm": label(arm),
             "cost": paid,
@@ -253,14 +253,15 @@ class TunedSolver:
         return max(paid, float(min(10 * n + 50, 10000) if maxiter is None else maxiter), 1.0)
 
     def _informative(self, result: SolveResult, limit: _Limit) -> bool:
-        """Whether the cost says something about the arm: not for trivial, broken or interrupted systems."""
+        """Whether the cost says something about the arm: not for trivial or interrupted solves."""
         interrupted = result.status is Status.STOPPED and not limit.reached
         trivial = result.status.succeeded and result.iterations == 0
-        return not (interrupted or trivial or not math.isfinite(result.residual_history[0]))
+        return not (interrupted or trivial)
 
     def _finish(
         self,
         result: SolveResult,
+        stopped: int,
         A: Any,
         b: Array,
         x0: Array | None,
@@ -268,9 +269,10 @@ class TunedSolver:
         callback: Callable[[Any], bool | None] | None,
         settings: dict[str, Any],
     ) -> SolveResult:
-        """Bring a capped solve to its end with the arm that has been cheapest so far."""
+        """Bring a solve that was stopped at its cap to its end with the cheapest of the other arms so far."""
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(self.policy.plays > 0, self.policy.totals / self.policy.plays, np.inf)
+        mean[stopped] = np.finfo(float).max  # only where no other arm was ever played
         best = int(mean.argmin())
         reached = result.x if math.isfinite(result.residual_norm) else x0
         limit = _Limit(self.cost, None, 0.0, maxiter, callback)
