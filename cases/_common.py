@@ -22,7 +22,9 @@ def parser(description: str | None, backends: Sequence[str] = ("numpy",)) -> arg
     arguments = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    arguments.add_argument("--size", choices=("small", "paper"), default="small", help="small ends within a minute or so")
+    arguments.add_argument(
+        "--size", choices=("small", "paper"), default="small", help="small ends within a minute or so"
+    )
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--backend", choices=tuple(backends), default="numpy")
     arguments.add_argument("--json", type=Path, help="save everything measured here")

@@ -1,8 +1,10 @@
 """Poisson at memory speed: multigrid-preconditioned CG from 64³ to 512³ and from 512² to 8192².
 
 What it sets out to show
-- time and memory grow with the number of unknowns and no faster: iterations, seconds per unknown, peak memory;
-- the V-cycle runs near the memory bandwidth: bytes it must move ÷ time ÷ bandwidth measured in the same process;
+- time and memory grow with the number of unknowns and no faster: iterations, seconds per unknown, peak
+  memory;
+- the V-cycle runs near the memory bandwidth: bytes it must move ÷ time ÷ bandwidth measured in the same
+  process;
 - thin walls and porous media need no more iterations than a box, because coarse cells are split by
   connectivity; beside it the textbook cycle, which joins what walls separate, and PyAMG's two methods.
 
@@ -143,7 +145,10 @@ def in_fresh_process(shape: Sequence[int], obstacles: str | None, method: str, s
     """`measure` in a new interpreter; a row that says so if it fails there."""
     job = json.dumps({"shape": list(shape), "obstacles": obstacles, "method": method, "seed": seed})
     done = subprocess.run(
-        [sys.executable, str(Path(__file__).resolve()), "--one-row", job], capture_output=True, text=True, check=False
+        [sys.executable, str(Path(__file__).resolve()), "--one-row", job],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode == 0:
         return json.loads(done.stdout.splitlines()[-1])
@@ -215,7 +220,9 @@ def hard_claims(case: Case, geometry: str, rows: list[dict[str, Any]]) -> None:
             best = min(row["setup_seconds"] + row["solve_seconds"] for row in amg)
             ours = by[grid, "cg+multigrid"]
             ratio = best / (ours["setup_seconds"] + ours["solve_seconds"])
-            case.claim(f"{geometry}: times faster than PyAMG's best at {grid}, set-up included", ratio, ">=", 30)
+            case.claim(
+                f"{geometry}: times faster than PyAMG's best at {grid}, set-up included", ratio, ">=", 30
+            )
 
 
 def figure(rows: list[dict[str, Any]]) -> Any:
@@ -229,7 +236,11 @@ def figure(rows: list[dict[str, Any]]) -> Any:
         if row.get("status") == "converged":
             name = row["obstacles"] if row["obstacles"] != "none" else f"box {row['grid'].count('x') + 1}D"
             lines.setdefault((name, row["method"]), []).append(row)
-    colours = {"cg+multigrid": "#0072B2", **dict.fromkeys(TEXTBOOK, "#D55E00"), **dict.fromkeys(AMG, "#7F7F7F")}
+    colours = {
+        "cg+multigrid": "#0072B2",
+        **dict.fromkeys(TEXTBOOK, "#D55E00"),
+        **dict.fromkeys(AMG, "#7F7F7F"),
+    }
     styles = {"box 3D": "-", "box 2D": "--", "walls": ":", "porous": "-."}
     for (name, method), line in lines.items():
         n = [row["unknowns"] for row in line]
@@ -247,13 +258,14 @@ def figure(rows: list[dict[str, Any]]) -> Any:
             marker = "s" if method in ("cg+amg-rs", "textbook V(2,2)") else "o"
             left.plot([], [], color=colour, marker=marker, markersize=4, label=method)
     for name in dict.fromkeys(name for name, _ in lines):
-        right.plot([], [], color="0.3", linestyle=styles.get(name, "-"), label=name)
+        left.plot([], [], color="0.3", linestyle=styles.get(name, "-"), label=name)
+    drawing.legend(loc="outside lower center", ncols=5, frameon=False, fontsize=8)
     left.set_ylabel("set-up + solve, seconds")
     right.set_ylabel("iterations")
     for ax in (left, right):
         ax.set_xlabel("unknowns")
         ax.grid(True, color="0.9", linewidth=0.6)
-        ax.legend(frameon=False, fontsize=8)
+        ax.minorticks_off()
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
     return drawing
@@ -276,7 +288,8 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any] | None:
                 tell(f"{size_name(shape)} {obstacles or 'box'}: {method}")
                 rows.append(in_fresh_process(shape, obstacles, method, given.seed))
     columns = {
-        "grid": "", "obstacles": "", "method": "", "unknowns": ",d", "iterations": "d", "setup_seconds": ".3f",
+        "grid": "", "obstacles": "", "method": "", "unknowns": ",d", "iterations": "d",
+        "setup_seconds": ".3f",
         "solve_seconds": ".3f", "ns_per_unknown": ".0f", "cycle_ms": ".2f", "setup_cycles": ".1f",
         "bandwidth_share": ".2f", "triad_GB_s": ".1f", "peak_GiB": ".2f", "status": "",
     }  # fmt: skip

@@ -33,7 +33,17 @@ _PUBLIC = {
     ),
     "tuning": ("tuned",),
 }
-_MODULES = ("backends", "operators", "plotting", "preconditioners", "problems", "solvers", "testing", "tuning")
+_MODULES = (
+    "backends",
+    "io",
+    "operators",
+    "plotting",
+    "preconditioners",
+    "problems",
+    "solvers",
+    "testing",
+    "tuning",
+)
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = ["__version__", *_HOME, *_MODULES]

@@ -11,7 +11,7 @@ import math
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,20 @@ _RHS_KEYS = ("b", "rhs")
 _COMPRESSION = 1032
 """The largest factor by which deflate can shrink data."""
 
-_BROKEN = (OSError, EOFError, KeyError, IndexError, TypeError, ValueError, struct.error, zipfile.BadZipFile, zlib.error)
+_REAL_KINDS = "buifc"
+"""Kinds of dtypes that may hold real numbers; complex storage of real numbers is one of them."""
+
+_BROKEN = (
+    OSError,
+    EOFError,
+    KeyError,
+    IndexError,
+    TypeError,
+    ValueError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What the readers of NumPy and SciPy raise on damaged files."""
 
 
@@ -40,8 +53,8 @@ def load_system(path: str | Path, rhs: str | Path | None = None, key: str | None
         `numpy.savez` with a dense or sparse-parts matrix ``A``); ``.mat`` (MATLAB 5; a variable, or the field
         ``Problem.A`` of the SuiteSparse collection).
     rhs : path, optional
-        File with the right-hand side (``.mtx``, ``.npy``, ``.npz``, ``.mat``, ``.txt``). Otherwise the variable
-        ``b`` or ``rhs`` of `path` itself, otherwise ones: `Problem.notes` says which.
+        File with the right-hand side (``.mtx``, ``.npy``, ``.npz``, ``.mat``, ``.txt``). Otherwise the
+        variable ``b`` or ``rhs`` of `path` itself, otherwise ones: `Problem.notes` says which.
     key : str, optional
         Name of the matrix in a ``.npz`` or ``.mat`` file; by default ``A``, or the only square matrix.
 
@@ -81,7 +94,9 @@ def load_system(path: str | Path, rhs: str | Path | None = None, key: str | None
         else:
             b, note = _checked_vector(found[given], path), f"right-hand side: variable {given} of {path.name}"
     if b.shape[0] != n:
-        raise ValueError(f"{source}: the right-hand side has {b.shape[0]} entries; expected {n} to match the matrix")
+        raise ValueError(
+            f"{source}: the right-hand side has {b.shape[0]} entries; expected {n} to match the matrix"
+        )
     return Problem(name=path.name, A=A, b=b, notes=(note,))
 
 
@@ -105,7 +120,7 @@ def load_vector(path: str | Path) -> np.ndarray:
     raise ValueError(f"{path}: holds no vector (found {_listing(found)}); expected one named b or rhs")
 
 
-def _read(path: Path, readers: dict[str, Callable[[Path], dict[str, Any]]]) -> dict[str, Any]:
+def _read(path: Path, readers: Mapping[str, Callable[[Path], dict[str, Any]]]) -> dict[str, Any]:
     """Named arrays and matrices of a file; a file without names calls its only content ``""``."""
     suffix = "".join(path.suffixes[-2:]).lower() if path.suffix.lower() == ".gz" else path.suffix.lower()
     if suffix not in readers:
@@ -119,7 +134,9 @@ def _read(path: Path, readers: dict[str, Callable[[Path], dict[str, Any]]]) -> d
     except _FileError as error:
         raise ValueError(f"{path}: {error}") from None
     except NotImplementedError:
-        raise ValueError(f"{path}: a MATLAB 7.3 (HDF5) file; expected version 5, which save -v7 writes") from None
+        raise ValueError(
+            f"{path}: a MATLAB 7.3 (HDF5) file; expected version 5, which save -v7 writes"
+        ) from None
     except _BROKEN as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path}: truncated, damaged or not a {suffix} file ({reason})") from None
@@ -181,7 +198,9 @@ def _check_npy_header(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None
     with archive.open(member) as stream:
         size, start = _npy_payload(stream, member.filename)
     if size > member.file_size - start or member.file_size > member.compress_size * _COMPRESSION + 1024:
-        raise _FileError(f"truncated: the header of {member.filename} announces {size} bytes more than it holds")
+        raise _FileError(
+            f"truncated: the header of {member.filename} announces {size} bytes more than it holds"
+        )
 
 
 def _npy_payload(stream: Any, name: str) -> tuple[int, int]:
@@ -196,7 +215,9 @@ def _npy_payload(stream: Any, name: str) -> tuple[int, int]:
 
 def _sparse_from_parts(arrays: dict[str, np.ndarray], path: Path) -> Any:
     rows, columns = (int(n) for n in arrays["shape"])
-    kind = str(arrays["format"].item(), "ascii") if arrays["format"].dtype.kind == "S" else str(arrays["format"])
+    kind = (
+        str(arrays["format"].item(), "ascii") if arrays["format"].dtype.kind == "S" else str(arrays["format"])
+    )
     _check_rows(rows, columns, int(arrays["data"].size))
     matrix = scipy.sparse.load_npz(path)
     if kind in ("csr", "csc", "bsr"):
@@ -213,7 +234,18 @@ def _read_npy(path: Path) -> dict[str, Any]:
 
 
 # -- MATLAB -----------------------------------------------------------------------------------
-_MATLAB_CLASSES = ("double", "single", "sparse", "logical", "int8", "uint8", "int16", "uint16", "int32", "uint32")
+_MATLAB_CLASSES = (
+    "double",
+    "single",
+    "sparse",
+    "logical",
+    "int8",
+    "uint8",
+    "int16",
+    "uint16",
+    "int32",
+    "uint32",
+)
 
 
 def _read_mat(path: Path) -> dict[str, Any]:
@@ -279,7 +311,9 @@ def _choose_matrix(found: dict[str, Any], path: Path, key: str | None) -> tuple[
     square = [k for k, v in found.items() if np.ndim(v) == 2 and v.shape[0] == v.shape[1] > 1]
     square = [k for k, v in found.items() if scipy.sparse.issparse(v)] if len(square) != 1 else square
     if len(square) != 1:
-        raise ValueError(f"{path}: which variable is the matrix? (found {_listing(found)}); expected one named A")
+        raise ValueError(
+            f"{path}: which variable is the matrix? (found {_listing(found)}); expected one named A"
+        )
     return square[0], found[square[0]]
 
 
@@ -295,6 +329,8 @@ def _checked_matrix(matrix: Any, path: Path) -> scipy.sparse.csr_array:
         raise ValueError(f"{path}: the matrix has shape {shape}; expected a square matrix")
     if shape[0] == 0:
         raise ValueError(f"{path}: the matrix is empty; expected at least one unknown")
+    if matrix.dtype.kind not in _REAL_KINDS:
+        raise ValueError(f"{path}: the matrix has dtype {matrix.dtype}; expected real numbers")
     csr = scipy.sparse.csr_array(matrix)
     csr.data = _real(csr.data, path, "the matrix")
     csr.sum_duplicates()
@@ -313,7 +349,7 @@ def _checked_vector(values: Any, path: Path) -> np.ndarray:
 
 
 def _real(values: np.ndarray, path: Path, what: str) -> np.ndarray:
-    if values.dtype.kind not in "buifc":
+    if values.dtype.kind not in _REAL_KINDS:
         raise ValueError(f"{path}: {what} has dtype {values.dtype}; expected real numbers")
     if values.dtype.kind == "c":
         if np.any(values.imag):

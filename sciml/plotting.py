@@ -143,7 +143,8 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     for panel, (plane, names, extent, title) in zip(axes, panels, strict=True):
         panel.set_facecolor(_SOLID_GREY)
         image = panel.imshow(
-            plane.T, origin="lower", extent=extent, cmap=colours, vmin=low, vmax=high, interpolation="nearest",
+            plane.T, origin="lower", extent=extent, cmap=colours, vmin=low, vmax=high,
+            interpolation="nearest",
         )  # fmt: skip
         panel.set_xlabel(names[0])
         panel.set_ylabel(names[1])

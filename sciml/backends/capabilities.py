@@ -94,4 +94,6 @@ def require(name: str, backend: str) -> None:
     works = ", ".join(b for b in BACKENDS if b in capability.backends)
     instead = ", ".join(supported(capability.kind, backend))
     advice = f"on {backend} use {instead}" if instead else f"{backend} is not a known array library"
-    raise TypeError(f"{capability.kind} {name.removeprefix('M:')} runs on {works} arrays, not {backend}; {advice}")
+    raise TypeError(
+        f"{capability.kind} {name.removeprefix('M:')} runs on {works} arrays, not {backend}; {advice}"
+    )

@@ -7,6 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from .kernels.numba import codes
+from .threads import parallel
+
 __all__ = ["Grid", "affine_diagonal", "two_colourable"]
 
 GRAIN_CELLS = 16_000
@@ -63,7 +66,7 @@ class Grid:
         shape, periodic, weights = (tuple(v[a] for a in order) for v in (shape, periodic, weights))
         if faces is not None:
             faces = tuple(faces[a] for a in order)
-        unknowns = int(np.count_nonzero(code != NO_UNKNOWN))
+        unknowns = code.size - int(_histogram(code)[NO_UNKNOWN])
         return cls(shape, periodic, weights, q, d0, d1, none, faces, unknowns, unit or 1.0)
 
     @property
@@ -91,21 +94,23 @@ class Grid:
         t = np.dtype(dtype).type
         faces = self.faces
         if faces is not None and (np.dtype(dtype) != np.float64 or unit != 1.0):
-            if self._float_faces is None:
-                self._float_faces = tuple((f / self.unit).astype(np.float32) for f in faces)
-            faces = self._float_faces
+            if unit == self.unit and np.dtype(dtype) == np.float32:
+                # The preconditioner's copy, needed in set-up and in every cycle.
+                if self._float_faces is None:
+                    self._float_faces = tuple((f / unit).astype(np.float32) for f in faces)
+                faces = self._float_faces
+            else:
+                faces = tuple((f / unit).astype(dtype) for f in faces)
         none: Any = int(self.none) if self.q.dtype == np.uint8 else self.none
         w = tuple(t(v / unit) for v in self.weights)
         return (self.shape, self.periodic, self.q, t(self.d0 / unit), t(self.d1 / unit), none, w, faces)
 
 
 def _histogram(code: np.ndarray) -> np.ndarray:
-    # In pieces: bincount converts its input to 64-bit integers.
-    piece = 1 << 20
-    return sum(
-        (np.bincount(code[i : i + piece], minlength=256) for i in range(0, code.size, piece)),
-        np.zeros(256, np.int64),
-    )
+    counts = np.zeros(256, np.int64)
+    for part in parallel(codes.histogram, code.size, code, grain=GRAIN_CELLS):
+        counts += part
+    return counts
 
 
 def affine_diagonal(code: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, float, float, float]:
@@ -128,7 +133,9 @@ def affine_diagonal(code: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, fl
     if np.abs(d0 + d1 * steps - values).max() <= 1e-15 * values.max() and steps.max() < NO_UNKNOWN:
         translate = np.full(256, 255, np.uint8)
         translate[used] = steps.astype(np.uint8)
-        return translate[code], d0, d1, 255.0
+        q = np.empty(code.size, np.uint8)
+        parallel(codes.translate, code.size, code, translate, q, grain=GRAIN_CELLS)
+        return q, d0, d1, 255.0
     lookup = table.astype(np.float64).copy()
     lookup[255] = -1.0
     return lookup[code], 0.0, 1.0, -1.0

@@ -94,7 +94,15 @@ class GridCG:
             return False
         alpha = rz / energy
         parallel(
-            grid_cg.step, planes, alpha, self._p, self._x, self._r, self._stencil, self._sums, grain=grid.grain
+            grid_cg.step,
+            planes,
+            alpha,
+            self._p,
+            self._x,
+            self._r,
+            self._stencil,
+            self._sums,
+            grain=grid.grain,
         )
         self.residual_norm = math.sqrt(float(self._sums.sum()))
         return True

@@ -74,11 +74,15 @@ app = typer.Typer(
 )
 
 Target = Annotated[str, typer.Argument(help="poisson, or a file with a matrix: .mtx, .mtx.gz, .npz, .mat")]
-Shape = Annotated[list[int] | None, typer.Option(help="cells per axis, two or three numbers: --shape 128 128 128")]
+Shape = Annotated[
+    list[int] | None, typer.Option(help="cells per axis, two or three numbers: --shape 128 128 128")
+]
 Obstacles = Annotated[str | None, typer.Option(help="balls, boxes, channels, walls or porous")]
 Bc = Annotated[
     str | None,
-    typer.Option(help="dirichlet, neumann, periodic or open-top; per axis: periodic,neumann,neumann:dirichlet"),
+    typer.Option(
+        help="dirichlet, neumann, periodic or open-top; per axis: periodic,neumann,neumann:dirichlet"
+    ),
 ]
 Rhs = Annotated[str | None, typer.Option(help="random, smooth or manufactured; for a matrix, a file")]
 Seed = Annotated[int, typer.Option(min=0, help="of geometry and random right-hand side")]

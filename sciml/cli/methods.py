@@ -1,4 +1,4 @@
-"""From names such as ``cg+multigrid`` to solvers and preconditioners, and running one of them with a clock."""
+"""From names such as ``cg+multigrid`` to solvers and preconditioners, and running them with a clock."""
 
 from __future__ import annotations
 

@@ -45,7 +45,11 @@ def claim(name: str, value: float, relation: str, target: float) -> dict[str, An
 
 
 def record(
-    case: str, size: str, seed: int, tables: dict[str, Sequence[dict[str, Any]]], claims: Sequence[dict[str, Any]]
+    case: str,
+    size: str,
+    seed: int,
+    tables: dict[str, Sequence[dict[str, Any]]],
+    claims: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Everything a run measured, with the environment it was measured in."""
     return {
@@ -141,7 +145,9 @@ def _commit() -> str | None:
 
 def _output(*command: str) -> str | None:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, env={**os.environ, "LC_ALL": "C"})
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=20, env={**os.environ, "LC_ALL": "C"}
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     text = done.stdout.strip()

@@ -98,7 +98,7 @@ def run_solve(
     _check_outputs(plot, json)
     problem, seconds = _built(system)
     console = _console()
-    console.print(f"{problem}  [dim](set up in {seconds:.2g} s)[/dim]", highlight=False)
+    console.print(f"{problem}  [dim](built in {seconds:.2g} s)[/dim]", highlight=False)
     for note in problem.notes:
         console.print(f"  {note}", highlight=False)
     with _progress() as tell:
@@ -134,8 +134,8 @@ def run_compare(
     with _progress() as tell:
         seconds = _warm_up(chosen, system, rtol, tell)
         console.print(
-            f"[dim]Compiled kernels were loaded on a small system first ({seconds:.1f} s), so no time below holds a "
-            f"compiler. Memory is {PeakMemory.METHOD}, set-up and solve together.[/dim]",
+            f"[dim]Compiled kernels were loaded on a small system first ({seconds:.1f} s), so no time below "
+            f"holds a compiler. Memory is {PeakMemory.METHOD}, set-up and solve together.[/dim]",
             highlight=False,
         )
         for method in chosen:
@@ -197,21 +197,28 @@ def _check_outputs(*paths: Path | None) -> None:
 def _plot_solution(problem: Problem, run: Run, path: Path) -> None:
     from ..plotting import save, solution
 
-    save(solution(problem, run.result, run.method.name), path)
+    label = None if run.method.solver == "auto" else run.method.name  # None: what auto chose
+    save(solution(problem, run.result, label), path)
 
 
 def _speed_up(runs: list[Run]) -> float | None:
     """Seconds of the better AMG over those of cg+multigrid, where both ran and converged."""
     ours = [run.seconds for run in runs if run.method.name == "cg+multigrid" and run.result.converged]
-    amg = [run.seconds for run in runs if (run.method.precond or "").startswith("amg") and run.result.converged]
+    amg = [
+        run.seconds for run in runs if (run.method.precond or "").startswith("amg") and run.result.converged
+    ]
     return min(amg) / ours[0] if ours and amg else None
 
 
 def _write(path: Path, case: str, system: System, runs: list[Run], rtol: float) -> None:
-    claims = [claim(f"{run.method.name}: relative true residual", run.relative_residual, "<=", rtol) for run in runs]
+    claims = [
+        claim(f"{run.method.name}: relative true residual", run.relative_residual, "<=", rtol) for run in runs
+    ]
     speed_up = _speed_up(runs)
     if speed_up is not None:
-        claims.append(claim("times cg+multigrid is faster than the better AMG, set-up included", speed_up, ">=", 1.0))
+        claims.append(
+            claim("times cg+multigrid is faster than the better AMG, set-up included", speed_up, ">=", 1.0)
+        )
     content = record(case, "custom", system.seed, {"methods": [run.row() for run in runs]}, claims)
     content["system"] = {k: v for k, v in vars(system).items() if v is not None}
     content["histories"] = {run.method.name: run.result.residual_history for run in runs}
@@ -235,7 +242,9 @@ def _progress() -> Any:
     console = _console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     # Two frames a second: the spinner must not take the cores it reports on.
-    with Progress(*columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal) as p:
+    with Progress(
+        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
+    ) as p:
         task: Any = None
 
         def tell(text: str) -> None:

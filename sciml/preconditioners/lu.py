@@ -25,7 +25,8 @@ class LU(EntryPreconditioner):
     Attributes
     ----------
     smallest_pivot : float
-        Smallest pivot relative to the largest; near rounding for a numerically singular matrix.
+        Smallest pivot relative to the largest entry of its column; near rounding for a numerically
+        singular matrix.
 
     Raises
     ------
@@ -72,8 +73,9 @@ class LU(EntryPreconditioner):
             raise ValueError(
                 "A is singular: its LU factorisation meets a zero pivot; expected a regular matrix"
             ) from None
-        pivots = np.abs(self._lu.U.diagonal())
-        self.smallest_pivot = float(pivots.min() / pivots.max())
+        largest = abs(csr).max(axis=0).toarray().reshape(-1)
+        pivots = np.abs(self._lu.U.diagonal())[self._lu.perm_c]
+        self.smallest_pivot = float(np.min(pivots / largest))
 
     def _solve(self, r: np.ndarray) -> np.ndarray:
         if r.dtype.kind == "c" and self.dtype.kind != "c":

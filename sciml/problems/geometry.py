@@ -22,8 +22,11 @@ _RADIUS = {2: (0.03, 0.08), 3: (0.06, 0.15)}
 _ROOM = 24
 """Mean distance of thin walls in cells."""
 
-_PORE = 3
+_PORE = 5
 """Cells per control point of the random field whose zero level is the porous medium's wall."""
+
+_CELLS_AT_ONCE = 2**22
+"""Slab of planes the random field is evaluated on, so that memory stays that of the mask."""
 
 
 def obstacle_mask(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
@@ -34,8 +37,8 @@ def obstacle_mask(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
     name : {"balls", "boxes", "channels", "walls", "porous"}
         ``balls``: random solid balls. ``boxes``: random solid boxes. ``channels``: plates that leave one
         long meandering channel. ``walls``: walls one cell thick across every axis, each piece of wall with a
-        gap two cells wide. ``porous``: curved walls one cell thick (the zero level of a smooth random
-        field) with passages of a few cells; about 80 % is fluid.
+        gap two cells wide. ``porous``: curved walls two cells thick (the zero level of a smooth random
+        field) with passages of a few cells; about three quarters are fluid.
     shape : tuple of int
     seed : int
 
@@ -56,7 +59,9 @@ def obstacle_mask(name: str, shape: Sequence[int], seed: int) -> np.ndarray:
     np.float64(0.2)
     """
     if name not in GEOMETRIES:
-        raise ValueError(f"obstacles is {name!r}; expected None, a mask array or one of {', '.join(GEOMETRIES)}")
+        raise ValueError(
+            f"obstacles is {name!r}; expected None, a mask array or one of {', '.join(GEOMETRIES)}"
+        )
     solid = np.zeros(tuple(shape), dtype=bool)
     GEOMETRIES[name](solid, np.random.default_rng([seed, 0x6E0]))
     return solid
@@ -107,14 +112,14 @@ def _walls(solid: np.ndarray, rng: np.random.Generator) -> None:
     for axis, walls in enumerate(positions):
         others = [a for a in range(solid.ndim) if a != axis]
         pieces = [_pieces(positions[a], solid.shape[a]) for a in others]
-        for p, *piece in itertools.product(walls, *pieces):
+        for p, piece in itertools.product(walls, list(itertools.product(*pieces))):
             where: list[int | slice] = [p] * solid.ndim
             for a, span in zip(others, piece, strict=True):
                 where[a] = slice(*span)
-            across = others[rng.integers(len(others))]  # the direction in which the slit is two cells wide
-            first, last = piece[others.index(across)]
-            start = rng.integers(first, max(first + 1, last - 1))
-            where[across] = slice(start, min(start + 2, last))
+            k = int(rng.integers(len(others)))  # the slit is two cells wide along this one of the others
+            first, last = piece[k]
+            start = int(rng.integers(first, max(first + 1, last - 1)))
+            where[others[k]] = slice(start, min(start + 2, last))
             solid[tuple(where)] = False
 
 
@@ -130,12 +135,12 @@ def _pieces(walls: Sequence[int], n: int) -> list[tuple[int, int]]:
 
 
 def _porous(solid: np.ndarray, rng: np.random.Generator) -> None:
-    """Positive cells that touch a negative cell: a watertight wall one cell thick along the zero level."""
+    """Cells beside a change of sign: a watertight wall two cells thick along the zero level."""
     ndim, n = solid.ndim, solid.shape
     field = _RandomField(n, _PORE, rng)
     # In the plane the level set is a family of closed curves, so a second field cuts passages into it.
     passages = _RandomField(n, 2 * _PORE, rng) if ndim == 2 else None
-    planes = max(1, 2**22 // math.prod(n[1:]))
+    planes = max(1, _CELLS_AT_ONCE // math.prod(n[1:]))
     for start in range(0, n[0], planes):
         stop = min(start + planes, n[0])
         low, high = max(start - 1, 0), min(stop + 1, n[0])
@@ -147,7 +152,7 @@ def _porous(solid: np.ndarray, rng: np.random.Generator) -> None:
             change = positive[tuple(ahead)] != positive[tuple(behind)]
             near[tuple(ahead)] |= change
             near[tuple(behind)] |= change
-        wall = (near & positive)[start - low : stop - low]
+        wall = near[start - low : stop - low]
         if passages is not None:
             wall &= passages(start, stop) < 0.2
         solid[start:stop] = wall
@@ -179,7 +184,9 @@ def _spline_weights(n: int, cells: int) -> tuple[np.ndarray, np.ndarray]:
     position = (np.arange(n) + 0.5) / cells
     first = np.floor(position).astype(int)
     t = position - first
-    taps = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    taps = (
+        np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1) / 6
+    )
     return first, taps.astype(np.float32)
 
 

@@ -55,14 +55,16 @@ class Manufactured:
         """``k`` at the same points; exactly one where it is constant."""
         if not self.variable:
             return np.ones(np.broadcast_shapes(*(np.shape(c) for c in x)))
-        return np.exp(sum(0.4 * np.sin(2 * np.pi * c / length) for c, length in zip(x, self.lengths, strict=True)))
+        return np.exp(
+            sum(0.4 * np.sin(2 * np.pi * c / length) for c, length in zip(x, self.lengths, strict=True))
+        )
 
     def source(self, *x: np.ndarray) -> np.ndarray:
         """``f = −k Σ_a (∂²u/∂x_a² + s_a' ∂u/∂x_a) + c u`` with ``k = exp(Σ s_a(x_a))``."""
         factors = [self._factor(axis, x[axis]) for axis in range(len(x))]
         total = np.zeros(np.broadcast_shapes(*(np.shape(c) for c in x)))
         for axis in range(len(x)):
-            value, slope, curvature = factors[axis]
+            _, slope, curvature = factors[axis]
             term = curvature
             if self.variable:
                 wave = 2 * np.pi / self.lengths[axis]

@@ -43,10 +43,10 @@ def poisson(
         last axis, where the value is zero. Default: Dirichlet on all sides of an empty box, ``"open-top"``
         with obstacles. Obstacles themselves let no flux through.
     obstacles : None, str or array of bool
-        ``"balls"``, ``"boxes"``, ``"channels"``, ``"walls"``, ``"porous"`` (see `obstacle_mask`), or a mask of the
-        grid, True in solid cells. In the named geometries fluid that no Dirichlet side reaches is filled, so
-        that the system is regular (without any Dirichlet side, all but the largest region is filled); a
-        given mask is used as it is.
+        ``"balls"``, ``"boxes"``, ``"channels"``, ``"walls"``, ``"porous"`` (see `obstacle_mask`), or a
+        mask of the grid, True in solid cells. In the named geometries fluid that no Dirichlet side reaches
+        is filled, so that the system is regular (without any Dirichlet side, all but the largest region is
+        filled); a given mask is used as it is.
     rhs : {"random", "smooth", "manufactured"}
         Standard normal values; a smooth source and sink; or the source of a known solution.
     seed : int
@@ -138,8 +138,8 @@ def anisotropic(
 ) -> Problem:
     """A grid-aligned anisotropic problem ``−u_xx (− u_yy) − ε u_zz = f``, weak along the last axis.
 
-    Stretching the last coordinate by ``1/√ε`` makes it the plain Laplacian on stretched cells, which is how the
-    operator is built; `Problem.grid` holds the stretched spacing.
+    Stretching the last coordinate by ``1/√ε`` makes it the plain Laplacian on stretched cells, which is
+    how the operator is built; `Problem.grid` holds the stretched spacing.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def jump_coefficient(
         blocks = 8 if pattern == "layers" else 4
         axes = shape[:1] if pattern == "layers" else shape
         index = np.meshgrid(*(np.arange(n) * blocks // n for n in axes), indexing="ij", sparse=True)
-        parity = sum(index) % 2 == 1
+        parity = np.asarray(sum(index)) % 2 == 1
         high = np.broadcast_to(parity.reshape(parity.shape + (1,) * (len(shape) - parity.ndim)), shape)
     coefficient = np.where(high, float(contrast), 1.0)
     name = f"jump coefficient ({pattern}, {contrast:g}:1)"
@@ -271,7 +271,7 @@ def _operator_with_obstacles(
     count = int(np.count_nonzero(filled))
     mask |= filled
     A = PoissonOperator(shape, cells=mask, **settings)
-    return A, mask, f" {obstacles}", (f"{count} cells of enclosed fluid were filled",)
+    return A, mask, f" {obstacles}", (f"enclosed fluid was filled: {count} cell(s)",)
 
 
 def _unreachable(A: PoissonOperator) -> np.ndarray | None:

@@ -88,7 +88,9 @@ class Problem:
             If the problem knows no exact solution.
         """
         if self.exact is None:
-            raise ValueError(f"{self.name} knows no exact solution; expected a problem with rhs='manufactured'")
+            raise ValueError(
+                f"{self.name} knows no exact solution; expected a problem with rhs='manufactured'"
+            )
         shape = np.shape(to_numpy(self.exact))
         exact, approximate = to_numpy(self.exact).astype(float), to_numpy(x).reshape(shape).astype(float)
         if getattr(self.A, "singular", None) is not None:

@@ -141,7 +141,8 @@ def _sweep(system: System, r: Array, norm: float, flexible: bool) -> tuple[Statu
     rho_old: float | None = None
     r_old = None
     while True:
-        if norm == 0.0:  # nothing left to do in a run of fixed length
+        if norm <= system.rounding:  # nothing left to do in a run of fixed length
+            updates.settle()
             return (Status.FIXED if system.fixed else Status.CONVERGED), norm
         rho = updates.precondition()
         if not math.isfinite(rho):

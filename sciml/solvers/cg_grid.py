@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backends.kernels.numba import grid_cg
+from ..backends.namespace import norm2
 from ..backends.threads import parallel
 from .iteration import System
 
@@ -49,7 +50,7 @@ class GridUpdates:
             self._x[: grid.cells] = system.x.reshape(-1)
             if self._blank is not None:
                 self._x[self._blank] = 0
-        self._norm = math.sqrt(float(np.vdot(self._r, self._r)))
+        self._norm = norm2(self._r)
 
     @property
     def r(self) -> np.ndarray:

@@ -90,7 +90,7 @@ def _sweep(system: System, r: Array, norm: float, memory: int) -> tuple[Status |
     """Iterate from residual `r` until `System.record` or a breakdown ends it."""
     directions: deque[tuple[Array, Array, float]] = deque(maxlen=memory)
     while True:
-        if norm == 0.0:  # nothing left to do in a run of fixed length
+        if norm <= system.rounding:  # nothing left to do in a run of fixed length
             return (Status.FIXED if system.fixed else Status.CONVERGED), norm
         z = system.precondition(r)
         p = z

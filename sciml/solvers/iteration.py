@@ -55,6 +55,9 @@ class System:
         `x` is the solver's own array (a copy of ``x0`` or zeros), to be updated in place or replaced.
     tolerance : float
         Of the scaled system; ``0`` in fixed-count runs.
+    rounding : float
+        A running residual below this cannot be the true one: a recurrence that goes on from here works on
+        numbers without meaning, and may destroy the iterate.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class System:
         self.x_is_zero = x0 is None
         self.tolerance, self.maxiter, self.callback = tolerance, maxiter, callback
         self.scale, self._restore, self.norm_b, self.fixed = scale, restore, norm_b, fixed
+        self.rounding = 0.01 * float(self.xp.finfo(b.dtype).eps) * norm_b * scale
         self.history: list[float] = []
         self.iterations = 0
         self.matvecs = 0
@@ -133,7 +137,7 @@ class System:
             current = self._restore(self.x if x is None else x)
             if self.callback(IterationState(self.iterations, current, norm / self.scale)):
                 return Status.STOPPED
-        if not self.fixed and norm <= self.tolerance:
+        if not self.fixed and norm <= max(self.tolerance, self.rounding):
             return Status.CONVERGED
         if self.iterations >= self.maxiter:
             return Status.FIXED if self.fixed else Status.MAXITER

@@ -154,7 +154,7 @@ class _Natural:
         system = self.system
         system.x = np.ascontiguousarray(system.x)
         system.x_is_zero = False
-        x, r = system.x.reshape(-1), np.ascontiguousarray(r).reshape(-1)
+        x, r = system.x.reshape(-1), np.array(r).reshape(-1)  # the kernel updates r in place
         tolerance = -1.0 if system.fixed else system.tolerance
         status = None
         while status is None:

@@ -94,7 +94,22 @@ def test_red_black_sweeps(name, threads):
     def run(x, kind, first):
         with use_threads(threads):
             for phase in (1, 2, 3) if kind == smoothers.PROLONG else (1, 2):
-                parallel(smoothers.sweep, grid.shape[0], phase, kind, first, x, b, scale, s, comb, blocks, e, dots)
+                parallel(
+                    smoothers.sweep,
+                    grid.shape[0],
+                    phase,
+                    kind,
+                    first,
+                    x,
+                    b,
+                    scale,
+                    s,
+                    comb,
+                    blocks,
+                    e,
+                    None,
+                    dots,
+                )
         return x[:n]
 
     x = np.full(grid.padded, 7.0)

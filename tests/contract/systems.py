@@ -22,7 +22,9 @@ def _poisson(shape: tuple[int, ...], **geometry: Any) -> Callable[[Namespace, st
 
 
 def _balls(shape: tuple[int, ...]) -> np.ndarray:
-    distance = sum((g - 0.45 * n) ** 2 for g, n in zip(np.ogrid[tuple(map(slice, shape))], shape, strict=True))
+    distance = sum(
+        (g - 0.45 * n) ** 2 for g, n in zip(np.ogrid[tuple(map(slice, shape))], shape, strict=True)
+    )
     return distance < 4.0
 
 

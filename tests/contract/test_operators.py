@@ -52,7 +52,9 @@ OPERATORS = {
     "Gram": lambda ns: _matrix(ns, "complex128", (8, 5)).H @ _matrix(ns, "complex128", (8, 5)),
     "Adjoint": lambda ns: _matrix(ns, "complex128", (8, 5)).H,
     "Transpose": lambda ns: _matrix(ns, "complex128", (8, 5)).T,
-    "Block": lambda ns: Block([[_matrix(ns), None], [PoissonOperator((3, 2), **ns.operator_settings), _matrix(ns)]]),
+    "Block": lambda ns: Block(
+        [[_matrix(ns), None], [PoissonOperator((3, 2), **ns.operator_settings), _matrix(ns)]]
+    ),
 }
 
 

@@ -87,7 +87,7 @@ class GridSystem:
         singular = np.abs(sums) < 1e-9 * np.abs(A).max()
         b -= np.where(singular, np.bincount(labels, b) / sizes, 0.0)[labels]
         b[~self.unknown.ravel()] = 0
-        return b.reshape(self.grid3)
+        return b.reshape(self.in_shape)
 
 
 def random_medium(shape, fill, seed):
@@ -110,7 +110,9 @@ SYSTEMS = {
     "two-periodic": lambda: GridSystem(np.ones((2, 6, 4)), ("PP", "DD", "PP")),
     "thin": lambda: GridSystem(np.ones((1, 3, 17)), ("NN", "DD", "DD")),
     "line": lambda: GridSystem(np.ones((1, 33)), ("NN", "DD")),
-    "anisotropic": lambda: GridSystem(random_medium((10, 8, 6), 0.2, 8), ("ND", "NN", "DD"), spacing=(1, 0.1, 3)),
+    "anisotropic": lambda: GridSystem(
+        random_medium((10, 8, 6), 0.2, 8), ("ND", "NN", "DD"), spacing=(1, 0.1, 3)
+    ),
     "heat": lambda: GridSystem(random_medium((8, 9, 7), 0.3, 9), ("NN",) * 3, shift=0.7),
     "faces3d": lambda: GridSystem(
         random_medium((7, 8, 6), 0.25, 10),

@@ -70,7 +70,10 @@ def test_symmetric_on_random_geometry(shape, fill, seed, bc):
     assert u @ Mu > 0
     scale = np.linalg.norm(u) * np.linalg.norm(Mv)
     assert abs(v @ Mu - u @ Mv) <= 1e-5 * scale
-    assert np.linalg.norm(M.matvec(2 * u - 3 * v) - (2 * Mu - 3 * Mv)) <= 1e-5 * np.linalg.norm(2 * Mu - 3 * Mv) + 1e-9
+    assert (
+        np.linalg.norm(M.matvec(2 * u - 3 * v) - (2 * Mu - 3 * Mv))
+        <= 1e-5 * np.linalg.norm(2 * Mu - 3 * Mv) + 1e-9
+    )
 
 
 @pytest.mark.parametrize("factor", [1e-12, 2.0**-40, 2.0**60, 1e12, 1e140])
@@ -120,7 +123,7 @@ def test_apply_dot_and_shapes():
     assert (M @ b.astype(np.float32)).dtype == np.float32
     assert np.all(M @ np.zeros_like(b) == 0)
     assert M.shape == (108, 108)
-    assert {"linear", "symmetric", "positive_definite"} == M.properties
+    assert {"linear", "symmetric", "positive_definite"} <= M.properties
 
 
 def test_wrong_arguments():

@@ -80,7 +80,9 @@ def test_smoothed_levels_are_galerkin(name):
     matrices = M.level_matrices()
     for (A, P), (A_coarse, _) in zip(matrices[:-1], matrices[1:], strict=True):
         expected = (P.T @ A @ P).toarray()
-        np.testing.assert_allclose(A_coarse.toarray(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
+        np.testing.assert_allclose(
+            A_coarse.toarray(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
+        )
 
 
 def test_heat_keeps_the_mass():
@@ -93,7 +95,15 @@ def test_heat_keeps_the_mass():
 def test_report():
     M = Multigrid(SYSTEMS["porous3d"](), coarsest_size=5)
     text = repr(M)
-    for word in ("unknowns", "non-zeros", "colours", "matrix-free", "direct", "operator complexity", "set-up"):
+    for word in (
+        "unknowns",
+        "non-zeros",
+        "colours",
+        "matrix-free",
+        "direct",
+        "operator complexity",
+        "set-up",
+    ):
         assert word in text
     assert M.bytes_per_cycle() > 20 * M.grid.cells
     assert M.nbytes > M.grid.cells

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.grid import Grid, two_colourable
+from ...backends.grid import GRAIN_CELLS, Grid, two_colourable
 from ...backends.kernels.numba import coarsen, csr
 from ...backends.threads import parallel
 
-__all__ = ["Coarsest", "SparseLevel", "Transfer", "block_factors"]
+__all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
 
 STRONG = 0.05
 """Connections of a coarse level weaker than this fraction of the smaller diagonal do not join unknowns of a block."""
@@ -35,6 +35,92 @@ def block_factors(shape, weights) -> tuple[int, int, int]:
     able = [n > 1 and w > 0 for n, w in zip(shape, weights, strict=True)]
     largest = max((w for w, a in zip(weights, able, strict=True) if a), default=0.0)
     return tuple(2 if a and 4.0 * w > 1.0001 * largest else 1 for w, a in zip(weights, able, strict=True))  # type: ignore[return-value]
+
+
+@dataclass
+class BlockLevel:
+    """The first coarse level as a stencil on the grid of blocks, and the couplings of extra unknowns beside it.
+
+    Unknowns are numbered: one per block (empty ones too), a row of zeros, extra unknowns. `extras` is the tuple
+    ``(fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight, ex_start, ex_colour, ex_ptr, ex_col,
+    ex_weight, ex_diag, first)``: "fix" lists, per plane, the regular unknowns that have extra neighbours and these couplings;
+    "ex" lists the extra unknowns of a plane with all their couplings. ``first`` is the number of the first extra.
+    """
+
+    block_shape: tuple[int, int, int]
+    periodic: tuple[int, ...]
+    faces: tuple[np.ndarray, np.ndarray, np.ndarray]
+    q: np.ndarray
+    extras: tuple[Any, ...]
+    extra_block: np.ndarray
+    mass: np.ndarray | None
+
+    @property
+    def n(self) -> int:
+        return self.extras[-1] + self.extra_block.size
+
+    @property
+    def unknowns(self) -> int:
+        return int(np.count_nonzero(self.q > 0)) + self.extra_block.size
+
+    @property
+    def nnz(self) -> int:
+        faces = sum(int(np.count_nonzero(f)) for f in self.faces)
+        return self.unknowns + 2 * faces + self.extras[9].size + self.extras[4].size
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (*self.faces, self.q, *self.extras[:-1], self.extra_block)
+        return sum(a.nbytes for a in arrays)
+
+    @property
+    def colours(self) -> int:
+        return 2
+
+    @property
+    def grain(self) -> int:
+        """Smallest number of block planes worth a thread of its own."""
+        return max(2, GRAIN_CELLS // max(1, self.block_shape[1] * self.block_shape[2]))
+
+    @property
+    def two_colourable(self) -> bool:
+        return two_colourable(self.block_shape, self.periodic)
+
+    def stencil(self) -> tuple[Any, ...]:
+        """The stencil tuple of `sciml.backends.kernels.numba.stencil`."""
+        t = np.float32
+        return (self.block_shape, self.periodic, self.q, t(0), t(1), t(-1), (t(1), t(1), t(1)), self.faces)
+
+    def sparse(self) -> SparseLevel:
+        """The same level in CSR."""
+        m0, m1, m2 = self.block_shape
+        grain = max(1, GRAIN_ROWS // max(1, m1 * m2))
+        indptr = np.zeros(self.n + 1, np.int64)
+        indices, data = np.empty(0, np.int32), np.empty(0, np.float32)
+        for fill in (False, True):
+            args = (
+                fill,
+                self.block_shape,
+                self.periodic,
+                *self.faces,
+                self.q,
+                self.extras,
+                indptr,
+                indices,
+                data,
+            )
+            parallel(coarsen.level_rows, m0, *args, grain=grain)
+            if not fill:
+                np.cumsum(indptr, out=indptr)
+                indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
+        first = self.extras[-1]
+        diag = np.zeros(self.n, np.float32)
+        np.maximum(self.q, 0, out=diag[: self.q.size])
+        diag[first:] = self.extras[11]
+        block_of = np.zeros(self.n, np.int32)
+        block_of[: self.q.size] = np.arange(self.q.size)
+        block_of[first:] = self.extra_block
+        return SparseLevel(indptr, indices, data, diag, block_of, self.block_shape, self.mass)
 
 
 @dataclass
@@ -68,6 +154,23 @@ class SparseLevel:
     def nnz(self) -> int:
         return int(self.indptr[-1])
 
+    @property
+    def colours(self) -> int:
+        return self.colour_start.size - 1
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (
+            self.indptr,
+            self.indices,
+            self.data,
+            self.diag,
+            self.inverse_diagonal,
+            self.block_of,
+            self.order,
+        )
+        return sum(a.nbytes for a in arrays)
+
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
         if two_colours and two_colourable(self.block_shape, periodic):
@@ -87,10 +190,45 @@ class SparseLevel:
 
 @dataclass
 class Transfer:
-    """Prolongation P (CSR) and its transpose between two sparse levels."""
+    """Prolongation from a coarse sparse level: piecewise constant on aggregates, smoothed where `P` is given (CSR).
 
-    P: tuple[np.ndarray, np.ndarray, np.ndarray]
-    R: tuple[np.ndarray, np.ndarray, np.ndarray]
+    Aggregate I owns the unknowns ``members[ptr[I]:ptr[I + 1]]``; `agg` names the aggregate of every unknown.
+    """
+
+    agg: np.ndarray
+    ptr: np.ndarray
+    members: np.ndarray
+    P: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+    R: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+
+    @property
+    def nbytes(self) -> int:
+        arrays = (self.agg, self.ptr, self.members) if self.P is None else (*self.P, *(self.R or ()))
+        return sum(a.nbytes for a in arrays)
+
+    def restrict(self, r: np.ndarray, coarse: np.ndarray) -> None:
+        """``coarse = P^T r``."""
+        if self.R is None:
+            parallel(csr.sum_members, coarse.size, self.ptr, self.members, r, coarse, grain=GRAIN_ROWS)
+        else:
+            parallel(csr.spmv, coarse.size, *self.R, r, coarse, False, grain=GRAIN_ROWS)
+
+    def prolong(self, e: np.ndarray, x: np.ndarray) -> None:
+        """``x += P e``."""
+        if self.P is None:
+            parallel(csr.spread, x.size, self.agg, e, x, grain=4 * GRAIN_ROWS)
+        else:
+            parallel(csr.spmv, x.size, *self.P, e, x, True, grain=GRAIN_ROWS)
+
+    def sparse(self) -> Any:
+        """P as a SciPy CSR matrix."""
+        from scipy.sparse import csr_matrix
+
+        shape = (self.agg.size, self.ptr.size - 1)
+        if self.P is not None:
+            return csr_matrix((self.P[2], self.P[1], self.P[0]), shape=shape)
+        rows = np.flatnonzero(self.agg >= 0)
+        return csr_matrix((np.ones(rows.size, np.float32), (rows, self.agg[rows])), shape=shape)
 
 
 @dataclass
@@ -101,77 +239,102 @@ class Coarsest:
 
 
 def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: float, shift: float):
-    """Blocks of the grid and the sparse level of their components."""
+    """Blocks of the grid and the level of their components."""
     # Face weights are shared with the cycle in float32; constant weights are exact in float64.
     stencil = grid.stencil(np.float64 if grid.faces is None else np.float32, grid.unit)
     faces = stencil[7]
-    shape = grid.shape
-    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
+    coarse_shape = tuple(-(-n // f) for n, f in zip(grid.shape, factors, strict=True))
     m0, m1, m2 = coarse_shape
-    first = m0 * m1 * m2
+    slots = m0 * m1 * m2
+    first = slots + m2  # extra unknowns follow the row of zeros that grid kernels need
     grain = max(1, GRAIN_ROWS // max(1, m1 * m2))
-    bits = np.zeros(first, np.uint8)
+    bits = np.zeros(slots, np.uint8)
     split_count, extra_count = np.zeros(m0 * m1, np.int64), np.zeros(m0 * m1, np.int64)
-    parallel(coarsen.scan_blocks, m0, stencil, factors, coarse_shape, split, bits, split_count, extra_count, grain=grain)
+    parallel(
+        coarsen.scan_blocks,
+        m0,
+        stencil,
+        factors,
+        coarse_shape,
+        split,
+        bits,
+        split_count,
+        extra_count,
+        grain=grain,
+    )
     split_start = np.concatenate([[0], np.cumsum(split_count)])
     extra_start = np.concatenate([[0], np.cumsum(extra_count)])
     splits, extras = int(split_start[-1]), int(extra_start[-1])
-    blocks = (
-        tuple(factors),
-        coarse_shape,
-        split_start,
-        np.zeros(splits, np.int64),
-        np.zeros(splits, np.int64),
-        np.zeros(splits, np.int64),
-    )
+    lists = tuple(np.zeros(splits, np.int64) for _ in range(3))
+    blocks = (tuple(factors), coarse_shape, split_start, *lists)
     extra_block = np.zeros(extras, np.int64)
-    irregular = np.zeros(first, np.uint8)
-    if splits:
-        parallel(coarsen.fill_blocks, m0, shape, faces, blocks, extra_start, bits, extra_block, grain=grain)
-        coarsen.mark_irregular(blocks, grid.periodic, irregular)
-
-    scale = tuple(coarse_scaling if f == 2 else 1.0 for f in factors) + (coarse_scaling,)
     popcount = np.array([bin(v).count("1") for v in range(256)], np.int64)
-    g = tuple(np.empty(first, np.float32) for _ in range(3))
-    qc = np.empty(first, np.float32)
+    if splits:
+        parallel(
+            coarsen.fill_blocks,
+            m0,
+            grid.shape,
+            faces,
+            blocks,
+            extra_start,
+            first,
+            bits,
+            extra_block,
+            grain=grain,
+        )
+
+    scale = (*(coarse_scaling if f == 2 else 1.0 for f in factors), coarse_scaling)
+    g = tuple(np.empty(slots, np.float32) for _ in range(3))
+    qc = np.empty(slots, np.float32)
     args = (bits, stencil, factors, coarse_shape, scale, shift, popcount, *g, qc)
     parallel(coarsen.coarse_stencil, m0, *args, grain=grain)
     parallel(coarsen.coarse_diagonal, m0, *args, grain=grain)
 
-    n = first + extras
-    indptr = np.zeros(n + 1, np.int64)
-    indices, data, diag = np.empty(0, np.int32), np.empty(0, np.float32), np.zeros(n, np.float32)
+    ptr = np.zeros(extras + 1, np.int64)
+    columns, weights, lifts = np.empty(0, np.int64), np.empty(0, np.float32), np.empty(0, np.float32)
+    diag = np.empty(extras, np.float32)
     for fill in (False, True):
-        parallel(
-            coarsen.regular_rows, m0, fill, irregular, coarse_shape, grid.periodic, *g, qc,
-            indptr, indices, data, diag, grain=grain,
-        )  # fmt: skip
+        args = (fill, stencil, blocks, scale, shift, first, ptr, columns, weights, lifts, diag)
         if splits:
-            parallel(
-                coarsen.irregular_rows, m0, fill, bits, irregular, stencil, blocks, scale, shift,
-                indptr, indices, data, diag, grain=grain,
-            )  # fmt: skip
+            parallel(coarsen.extra_rows, m0, *args, grain=grain)
         if not fill:
-            np.cumsum(indptr, out=indptr)
-            indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-    block_of = np.concatenate([np.arange(first, dtype=np.int64), extra_block])
-    mass = None
-    if shift > 0:
-        mass = shift * _cells_per_unknown(bits, blocks, n, popcount)
-    level = SparseLevel(indptr, indices, data, diag, block_of, coarse_shape, mass)
-    return blocks, level
+            np.cumsum(ptr, out=ptr)
+            columns = np.empty(ptr[-1], np.int64)
+            weights, lifts = np.empty(ptr[-1], np.float32), np.empty(ptr[-1], np.float32)
+
+    # The regular unknowns that extra ones couple to: the transpose of the rows just made.
+    to_slot = np.flatnonzero(columns < slots)
+    to_slot = to_slot[np.argsort(columns[to_slot], kind="stable")]
+    fix_slot, fix_counts = np.unique(columns[to_slot], return_counts=True)
+    fix_ptr = np.concatenate([[0], np.cumsum(fix_counts)])
+    extra_of_entry = np.repeat(np.arange(extras), np.diff(ptr))
+    if splits and len(set(scale)) > 1:
+        np.add.at(qc, columns[to_slot], lifts[to_slot])
+
+    def parity(block):
+        i, rest = np.divmod(block, m1 * m2)
+        j, k = np.divmod(rest, m2)
+        return ((i + j + k) & 1).astype(np.uint8)
+
+    planes = np.arange(m0 + 1) * (m1 * m2)
+    overflow = (
+        np.searchsorted(fix_slot, planes), fix_slot, parity(fix_slot), fix_ptr, first + extra_of_entry[to_slot],
+        weights[to_slot],
+        np.searchsorted(extra_block, planes), parity(extra_block), ptr, columns, weights, diag, first,
+    )  # fmt: skip
+    periodic = tuple(int(p and m > 1) for p, m in zip(grid.periodic, coarse_shape, strict=True))
+    mass = shift * _cells_per_unknown(bits, blocks, first + extras, popcount) if shift > 0 else None
+    return blocks, BlockLevel(coarse_shape, periodic, g, qc, overflow, extra_block, mass)
 
 
 def _cells_per_unknown(bits, blocks, n, popcount):
-    """Number of grid cells of every unknown of the first coarse level."""
-    _, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
+    """Number of grid cells of every unknown of the first coarse level; `bits` marks first components."""
+    _, _, _, _, split_labels, split_extra = blocks
     cells = np.zeros(n)
     cells[: bits.size] = popcount[bits]
-    rows = np.repeat(np.arange(split_start.size - 1), np.diff(split_start))
     for child in range(8):
         label = (split_labels >> (4 * child)) & 15
         extra = (label > 0) & (label < 15)
-        np.subtract.at(cells, rows[extra] * coarse_shape[2] + split_block[extra], 1.0)
         np.add.at(cells, split_extra[extra] + label[extra] - 1, 1.0)
     return cells
 
@@ -192,45 +355,64 @@ def sparse_product(rows, columns, A, B):
     return _count_then_fill(csr.sparse_product, rows, (columns,), *A, *B, grain=GRAIN_ROWS)
 
 
+def coarser_blocks(block_of, shape, factors, coarse_shape):
+    """The block of the next grid of blocks that every unknown belongs to."""
+    table = np.empty(shape, np.int32)
+    i, j, k = (np.arange(n) // f for n, f in zip(shape, factors, strict=True))
+    table[:] = (i[:, None, None] * coarse_shape[1] + j[:, None]) * coarse_shape[2] + k
+    return table.reshape(-1)[block_of]
+
+
 def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float):
     """Aggregate a sparse level by blocks of its blocks; returns the transfer and the Galerkin level, or None if empty."""
     shape = level.block_shape
     coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
-    i, rest = np.divmod(level.block_of, shape[1] * shape[2])
-    j, k = np.divmod(rest, shape[2])
-    block_of = ((i // factors[0]) * coarse_shape[1] + j // factors[1]) * coarse_shape[2] + k // factors[2]
-    members = np.argsort(block_of, kind="stable")
-    n_blocks = int(np.prod(coarse_shape))
-    block_start = np.concatenate([[0], np.cumsum(np.bincount(block_of, minlength=n_blocks))])
-    agg, coarse_block = np.empty(level.n, np.int32), np.empty(level.n, np.int64)
+    block_of = coarser_blocks(level.block_of, shape, factors, coarse_shape)
+    start, by_block = np.zeros(int(np.prod(coarse_shape)) + 1, np.int32), np.empty(level.n, np.int32)
+    csr.bucket(block_of, start, by_block)
+    agg, members, ptr = (np.empty(level.n + extra, np.int32) for extra in (0, 0, 1))
+    coarse_block = np.empty(level.n, np.int32)
     A = (level.indptr, level.indices, level.data)
-    coarse = csr.aggregate(block_start, members, block_of, *A, level.diag, STRONG, split, agg, coarse_block)
+    coarse = csr.aggregate(
+        start, by_block, block_of, *A, level.diag, STRONG, split, agg, ptr, members, coarse_block
+    )
     if coarse == 0:
         return None
-    omega = JACOBI_PROLONGATOR if smooth else 0.0
-    P = _count_then_fill(
-        csr.smoothed_prolongator, level.n, (), agg, *A, level.diag, omega, FILTER, grain=GRAIN_ROWS
-    )
-    R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
-    csr.transpose(*P, *R)
-    AP = sparse_product(level.n, coarse, A, P)
-    ptr, idx, val = sparse_product(coarse, coarse, R, AP)
-    mass = None
+    hop = Transfer(agg, ptr[: coarse + 1].copy(), members[: ptr[coarse]].copy())
     diag = np.zeros(coarse, np.float32)
-    parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, diag, grain=GRAIN_ROWS)
-    if not smooth:
-        val *= np.float32(coarse_scaling)
-        diag *= np.float32(coarse_scaling)
-    if level.mass is not None and not smooth:
-        mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
-        diag += ((1 - coarse_scaling) * mass).astype(np.float32)
-        val[ptr[:-1]] = diag
-    return Transfer(P, R), SparseLevel(ptr, idx, val, diag, coarse_block[:coarse].copy(), coarse_shape, mass)
+    mass = None
+    if smooth:
+        P = _count_then_fill(
+            csr.smoothed_prolongator,
+            level.n,
+            (),
+            agg,
+            *A,
+            level.diag,
+            JACOBI_PROLONGATOR,
+            FILTER,
+            grain=GRAIN_ROWS,
+        )
+        R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
+        csr.transpose(*P, *R)
+        hop.P, hop.R = P, R
+        ptr, idx, val = sparse_product(coarse, coarse, R, sparse_product(level.n, coarse, A, P))
+        parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, 1.0, diag, grain=GRAIN_ROWS)
+    else:
+        ptr, idx, val = _count_then_fill(
+            csr.galerkin_constant, coarse, (coarse, hop.ptr, hop.members, agg), *A, grain=GRAIN_ROWS
+        )
+        args = (ptr, idx, val, hop.ptr, hop.members, None, level.diag, coarse_scaling, diag)
+        parallel(csr.diagonal, coarse, *args, grain=GRAIN_ROWS)
+        if level.mass is not None:
+            mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
+            diag += ((1 - coarse_scaling) * mass).astype(np.float32)
+            val[ptr[:-1]] = diag
+    return hop, SparseLevel(ptr, idx, val, diag, coarse_block[:coarse].copy(), coarse_shape, mass)
 
 
 def coarsest_solve(level: SparseLevel) -> Coarsest:
     """Dense (pseudo-)inverse; the kernel is what constants on connected components without boundary span."""
-    from scipy.linalg import cho_factor, cho_solve
     from scipy.sparse import csr_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -240,7 +422,7 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
     active = level.diag > 0
     dense[~active, ~active] = 1.0
     count, labels = connected_components(A, directed=False)
-    sums = np.bincount(labels, weights=A.sum(axis=1).A1 if hasattr(A.sum(axis=1), "A1") else A.sum(axis=1))
+    sums = np.bincount(labels, weights=A @ np.ones(level.n))
     totals = np.bincount(labels, weights=np.abs(level.diag))
     sizes = np.bincount(labels)
     # A component is singular where its row sums cancel to float32 rounding.
@@ -253,7 +435,8 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
         # Make the constants exact null vectors, then lift them to eigenvalue `strength`.
         project = np.eye(level.n) - kernel @ kernel.T
         dense = project @ dense @ project + strength * (kernel @ kernel.T)
-    inverse = cho_solve(cho_factor(dense, lower=True), np.eye(level.n))
+    inverse = np.ascontiguousarray(dense)
+    csr.invert(inverse)
     if kernel.shape[1]:
         inverse -= (kernel @ kernel.T) / strength
     inverse[~active, ~active] = 0.0

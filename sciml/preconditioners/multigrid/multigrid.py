@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from ...backends.grid import Grid
-from ...backends.kernels.numba import csr, smoothers, transfer
+from ...backends.kernels.numba import csr, smoothers, stencil, transfer
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
+from .chebyshev import chebyshev_coefficients
 from .hierarchy import (
     GRAIN_ROWS,
+    BlockLevel,
     Coarsest,
     SparseLevel,
     Transfer,
@@ -127,10 +129,9 @@ class Multigrid(BaseOperator):
     # ------------------------------------------------------------------------------------------ set-up
 
     def _build(self, A: Any) -> None:
-        self.grid: Grid = A.kernel_grid
+        self.grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
         self._unit = self.grid.unit
-        shift = float(getattr(A, "shift", 0.0)) / self._unit
-        self.levels: list[SparseLevel] = []
+        shift = float(np.min(getattr(A, "shift", 0.0))) / self._unit
         self.transfers: list[Transfer] = []
         self.blocks: Any = None
         grid, weights = self.grid, self.grid.weights
@@ -140,14 +141,19 @@ class Multigrid(BaseOperator):
         self._smooth_from = self.smooth_from
         if self.smooth_from is not None and not isotropic:
             self._smooth_from = min(self.smooth_from, 1)
+        self.coarsest = Coarsest(None)
         if max(factors) == 1:
-            self.coarsest = Coarsest(None)
+            self.levels = []
             return
-        self.blocks, level = first_coarse_level(
+        self.blocks, block_level = first_coarse_level(
             grid, factors, split=self.split, coarse_scaling=self._coarse_scaling(0), shift=shift
         )
-        level.colour(True, grid.periodic)
-        self.levels.append(level)
+        level = block_level.sparse()
+        self.levels: list[BlockLevel | SparseLevel] = [block_level]
+        if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
+            # Solved directly, or smoothed with more than two colours: either way in CSR.
+            level.colour(True, grid.periodic)
+            self.levels = [level]
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
             weights = tuple(w / f**2 for w, f in zip(weights, factors, strict=True))
             factors = block_factors(level.block_shape, weights)
@@ -165,7 +171,8 @@ class Multigrid(BaseOperator):
             self.transfers.append(hop)
             self.levels.append(level)
         last = self.levels[-1]
-        self.coarsest = coarsest_solve(last) if last.n <= 8 * self.coarsest_size else Coarsest(None)
+        if isinstance(last, SparseLevel) and last.n <= 8 * self.coarsest_size:
+            self.coarsest = coarsest_solve(last)
 
     def _prepare(self) -> None:
         self._stencil = self.grid.stencil(np.float32, self._unit)
@@ -173,6 +180,10 @@ class Multigrid(BaseOperator):
         comb = np.zeros(row + 2, np.float32)
         comb[::2] = self._omega(0)
         self._comb = comb
+        if self.levels and isinstance(self.levels[0], BlockLevel):
+            self._block_stencil = self.levels[0].stencil()
+            self._block_comb = np.zeros(self.levels[0].block_shape[2] + 2, np.float32)
+            self._block_comb[::2] = self._omega(1)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -197,7 +208,7 @@ class Multigrid(BaseOperator):
         for phase in range(1, 4 if kind == smoothers.PROLONG else 3):
             parallel(
                 smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil, self._comb,
-                work.blocks, e, dots, grain=grid.grain,
+                work.blocks, e, None, dots, grain=grid.grain,
             )  # fmt: skip
 
     def _chebyshev_grid(self, work, b, scale) -> None:
@@ -242,7 +253,13 @@ class Multigrid(BaseOperator):
         else:
             if self.levels:
                 parallel(
-                    smoothers.prolong, grid.shape[0], work.x, work.e, self._stencil, work.blocks, grain=grid.grain
+                    smoothers.prolong,
+                    grid.shape[0],
+                    work.x,
+                    work.e,
+                    self._stencil,
+                    work.blocks,
+                    grain=grid.grain,
                 )
             self._chebyshev_grid(work, b, s)
             if dots.size:
@@ -250,15 +267,29 @@ class Multigrid(BaseOperator):
                 dots[0] = np.dot(work.x[: grid.cells].astype(np.float64), b[: grid.cells])
         return work.x
 
-    def _smooth_sparse(self, index: int, work, backward: bool) -> None:
+    def _smooth_coarse(self, index: int, work, backward: bool) -> None:
+        """Smooth from a zero guess, or (backward) its adjoint from the x at hand."""
         level, v = self.levels[index], work.levels[index]
+        if isinstance(level, BlockLevel):
+            self._smooth_blocks(level, v, work, backward)
+            return
+        if not backward:
+            v.x[:] = 0
         omega = np.float32(self._omega(index + 1))
         A = (level.indptr, level.indices, level.data)
         sizes = np.diff(level.colour_start)
         for _ in range(self._sweeps(index + 1)):
             if level.n < 4 * GRAIN_ROWS:
                 csr.gauss_seidel(
-                    0, level.colour_start[-1], backward, level.order, *A, level.inverse_diagonal, v.b, v.x, omega
+                    0,
+                    level.colour_start[-1],
+                    backward,
+                    level.order,
+                    *A,
+                    level.inverse_diagonal,
+                    v.b,
+                    v.x,
+                    omega,
                 )
                 continue
             colours = range(sizes.size)
@@ -269,30 +300,50 @@ class Multigrid(BaseOperator):
                     grain=GRAIN_ROWS,
                 )  # fmt: skip
 
+    def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
+        sweeps = self._sweeps(1)
+        planes = level.block_shape[0]
+        for sweep in range(sweeps):
+            kind = smoothers.ZERO if not backward and sweep == 0 else smoothers.PLAIN
+            for phase in (1, 2):
+                parallel(
+                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1), self._block_stencil,
+                    self._block_comb, work.blocks, work.e, level.extras, work.no_dots, grain=level.grain,
+                )  # fmt: skip
+
+    def _residual_coarse(self, index: int, work) -> None:
+        level, v = self.levels[index], work.levels[index]
+        if isinstance(level, BlockLevel):
+            planes = level.block_shape[0]
+            parallel(stencil.residual, planes, v.x, v.b, v.r, self._block_stencil, grain=level.grain)
+            if level.extra_block.size:
+                smoothers.extras_residual(0, planes, v.x, v.b, v.r, level.extras)
+        else:
+            A = (level.indptr, level.indices, level.data)
+            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
+
     def _coarse_cycle(self, index: int, work) -> None:
         """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
         level, v = self.levels[index], work.levels[index]
         if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
-            np.dot(self.coarsest.inverse, v.b, out=v.x)
+            csr.dense_product(self.coarsest.inverse, v.b, v.x)
             return
-        v.x[:] = 0
-        self._smooth_sparse(index, work, False)
+        self._smooth_coarse(index, work, False)
         if index < len(self.levels) - 1:
             c = work.levels[index + 1]
-            P, R = self.transfers[index].P, self.transfers[index].R
-            A = (level.indptr, level.indices, level.data)
-            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
-            parallel(csr.spmv, c.b.size, *R, v.r, c.b, False, grain=GRAIN_ROWS)
+            hop = self.transfers[index]
+            self._residual_coarse(index, work)
+            hop.restrict(v.r, c.b)
             self._coarse_cycle(index + 1, work)
             if self.cycle == "W" and index + 1 < len(self.levels) - 1:
                 # B + B (I - A B): a second visit on what the first has left.
-                first, b = c.x.copy(), c.b.copy()
-                below = self.levels[index + 1]
-                csr.residual(0, below.n, below.indptr, below.indices, below.data, b, first, c.b)
+                first = c.x.copy()
+                self._residual_coarse(index + 1, work)
+                c.b[:] = c.r
                 self._coarse_cycle(index + 1, work)
                 c.x += first
-            parallel(csr.spmv, level.n, *P, c.x, v.x, True, grain=GRAIN_ROWS)
-        self._smooth_sparse(index, work, True)
+            hop.prolong(c.x, v.x)
+        self._smooth_coarse(index, work, True)
 
     # ------------------------------------------------------------------------------------------ use
 
@@ -336,6 +387,8 @@ class Multigrid(BaseOperator):
         return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
 
     def _apply(self, r: np.ndarray) -> np.ndarray:
+        if r.dtype.kind == "c":
+            return self._apply(r.real) + 1j * self._apply(r.imag)
         flat = np.ascontiguousarray(r, np.float64).reshape(-1)
         z = self.apply_dot(flat)[0]
         if self.grid.unknowns < self.grid.cells:
@@ -351,13 +404,25 @@ class Multigrid(BaseOperator):
 
         out = []
         for index, level in enumerate(self.levels):
+            if isinstance(level, BlockLevel):
+                level = level.sparse()
             A = csr_matrix((level.data * self._unit, level.indices, level.indptr), shape=(level.n, level.n))
             P = None
             if index < len(self.transfers):
-                ptr, idx, val = self.transfers[index].P
-                P = csr_matrix((val, idx, ptr), shape=(level.n, self.levels[index + 1].n))
+                P = self.transfers[index].sparse()
             out.append((A, P))
         return out
+
+    def grid_prolongation(self) -> Any:
+        """Piecewise constant P from the first coarse level to the grid, as SciPy CSR."""
+        from scipy.sparse import csr_matrix
+
+        owner = np.full(self.grid.cells, -1, np.int64)
+        n = self.grid.shape[0]
+        parallel(transfer.owners, n, owner, self._stencil, self.blocks, grain=self.grid.grain)
+        rows = np.flatnonzero(owner >= 0)
+        shape = (self.grid.cells, self.levels[0].n)
+        return csr_matrix((np.ones(rows.size), (rows, owner[rows])), shape=shape)
 
     def bytes_per_cycle(self) -> int:
         """Bytes one cycle must move, every array counted once per pass that reads or writes it."""
@@ -369,10 +434,13 @@ class Multigrid(BaseOperator):
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
                 total += self.coarsest.inverse.nbytes
                 continue
-            matrix = level.nnz * 8 + level.n * 8
+            if isinstance(level, BlockLevel):
+                matrix = 16 * level.q.size + 8 * level.extras[9].size
+            else:
+                matrix = level.nnz * 8 + level.n * 8
             total += 2 * self._sweeps(index + 1) * (matrix + 16 * level.n) + matrix + 12 * level.n
             if index < len(self.transfers):
-                total += 2 * (self.transfers[index].P[1].size * 8 + 8 * level.n)
+                total += self.transfers[index].nbytes + 12 * level.n
         return int(total)
 
     @property
@@ -381,16 +449,8 @@ class Multigrid(BaseOperator):
         total = self.grid.q.nbytes + sum(f.nbytes for f in self._stencil[7] or ())
         if self.blocks is not None:
             total += sum(a.nbytes for a in self.blocks[2:])
-        for level in self.levels:
-            total += sum(
-                a.nbytes
-                for a in (
-                    level.indptr, level.indices, level.data, level.diag, level.inverse_diagonal, level.block_of,
-                    level.order,
-                )
-            )  # fmt: skip
-        for hop in self.transfers:
-            total += sum(a.nbytes for a in (*hop.P, *hop.R))
+        total += sum(level.nbytes for level in self.levels)
+        total += sum(hop.nbytes for hop in self.transfers)
         if self.coarsest.inverse is not None:
             total += self.coarsest.inverse.nbytes
         return int(total)
@@ -415,9 +475,7 @@ class Multigrid(BaseOperator):
         for index, level in enumerate(self.levels):
             last = index == len(self.levels) - 1 and self.coarsest.inverse is not None
             name = "direct" if last else f"Gauss-Seidel x{self._sweeps(index + 1)}"
-            lines.append(
-                f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colour_start.size - 1:9d}  {name}"
-            )
+            lines.append(f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colours:9d}  {name}")
         return "\n".join(lines)
 
 
@@ -441,20 +499,3 @@ class Workspace:
         self.e = self.levels[0].x if self.levels else np.zeros(1, np.float32)
         empty = np.zeros(0, np.int64)
         self.blocks = M.blocks or ((1, 1, 1), (1, 1, 1), empty, empty, empty, empty)
-
-
-def chebyshev_coefficients(degree: int, upper: float = 2.0, ratio: float = 6.0) -> list[tuple[float, float]]:
-    """Pairs (a, c) of the recursion ``d = a d + c D^-1 (b - A x)``, ``x += d`` on [upper / ratio, upper].
-
-    Reference: M. Adams et al., "Parallel multigrid smoothing: polynomial versus Gauss-Seidel", J. Comput. Phys. 188
-    (2003) 593-610.
-    """
-    lower = upper / ratio
-    theta, delta = 0.5 * (upper + lower), 0.5 * (upper - lower)
-    sigma = theta / delta
-    rho = 1.0 / sigma
-    out = [(0.0, 1.0 / theta)]
-    for _ in range(degree - 1):
-        before, rho = rho, 1.0 / (2.0 * sigma - rho)
-        out.append((rho * before, 2.0 * rho / delta))
-    return out

@@ -1,8 +1,8 @@
 """From the grid to the first coarse level: one unknown per connected component of every block of cells.
 
-The Galerkin operator of piecewise constant transfer is again a 7-point stencil on the grid of blocks wherever no
-block is split; rows of split blocks and of their neighbours are *irregular* and live in CSR. See
-`sciml.backends.kernels.numba.transfer` for how blocks and components are stored.
+The Galerkin operator of piecewise constant transfer is again a 7-point stencil on the grid of blocks, as long as
+one looks at the first component of every block. Couplings with the *extra* unknowns of split blocks do not fit
+it and are kept in CSR. See `sciml.backends.kernels.numba.transfer` for how blocks and components are stored.
 
 The eight cells of a block are bits: bit ``4 di + 2 dj + dk``. Coarse weights are ``scale[a]`` times the sum of fine
 weights across the face, with scale 1/2 along axes that are coarsened (the over-correction that piecewise constant
@@ -15,10 +15,15 @@ import numpy as np
 
 from .common import jit
 
-__all__ = ["block_labels", "coarse_stencil", "fill_blocks", "irregular_rows", "mark_irregular", "scan_blocks"]
-
-EMPTY = 15
-"""Component number of a cell without unknown."""
+__all__ = [
+    "block_labels",
+    "coarse_diagonal",
+    "coarse_stencil",
+    "extra_rows",
+    "fill_blocks",
+    "level_rows",
+    "scan_blocks",
+]
 
 
 @jit
@@ -51,6 +56,13 @@ def _occupied(block_i, block_j, block_k, stencil, factors):
     shape, _, q, _, _, none, _, _ = stencil
     n0, n1, n2 = shape
     bits = 0
+    i, j, k = 2 * block_i, 2 * block_j, 2 * block_k
+    if factors == (2, 2, 2) and i + 1 < n0 and j + 1 < n1 and k + 1 < n2:
+        a = (i * n1 + j) * n2 + k
+        b, c, d = a + n2, a + n1 * n2, a + n1 * n2 + n2
+        low = (q[a] != none) | (q[a + 1] != none) << 1 | (q[b] != none) << 2 | (q[b + 1] != none) << 3
+        high = (q[c] != none) | (q[c + 1] != none) << 1 | (q[d] != none) << 2 | (q[d + 1] != none) << 3
+        return low | high << 4
     for di in range(factors[0]):
         i = block_i * factors[0] + di
         if i >= n0:
@@ -127,11 +139,10 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, split, bits, split_
 
 
 @jit
-def fill_blocks(start, stop, shape, faces, blocks, extra_start, bits, extra_block):
-    """Second pass: the list of split blocks, and the block every extra unknown belongs to."""
+def fill_blocks(start, stop, shape, faces, blocks, extra_start, first, bits, extra_block):
+    """Second pass: the list of split blocks, the block of every extra unknown, first components only in `bits`."""
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
-    m0, m1, m2 = coarse_shape
-    first = m0 * m1 * m2
+    _, m1, m2 = coarse_shape
     for i in range(start, stop):
         for j in range(m1):
             row = i * m1 + j
@@ -139,34 +150,18 @@ def fill_blocks(start, stop, shape, faces, blocks, extra_start, bits, extra_bloc
             if s == split_start[row + 1]:
                 continue
             for k in range(m2):
-                labels, more = block_labels(np.int64(bits[row * m2 + k]), i, j, k, shape, factors, faces, True)
+                b = row * m2 + k
+                labels, more = block_labels(np.int64(bits[b]), i, j, k, shape, factors, faces, True)
                 if more > 0:
                     split_block[s], split_labels[s], split_extra[s] = k, labels, first + extra
                     for e in range(more):
-                        extra_block[extra + e] = row * m2 + k
+                        extra_block[extra + e] = b
+                    bits[b] = 0
+                    for child in range(8):
+                        if (labels >> (4 * child)) & 15 == 0:
+                            bits[b] |= 1 << child
                     s += 1
                     extra += more
-
-
-@jit
-def mark_irregular(blocks, periodic, irregular):
-    """Mark split blocks and their face neighbours."""
-    _, coarse_shape, split_start, split_block, _, _ = blocks
-    m0, m1, m2 = coarse_shape
-    for row in range(m0 * m1):
-        for s in range(split_start[row], split_start[row + 1]):
-            i, j, k = row // m1, row % m1, split_block[s]
-            irregular[row * m2 + k] = 1
-            for axis in range(3):
-                for side in (-1, 1):
-                    c = (i, j, k)[axis] + side
-                    m = coarse_shape[axis]
-                    if c < 0 or c >= m:
-                        if not periodic[axis]:
-                            continue
-                        c %= m
-                    ii, jj, kk = c if axis == 0 else i, c if axis == 1 else j, c if axis == 2 else k
-                    irregular[(ii * m1 + jj) * m2 + kk] = 1
 
 
 @jit
@@ -203,40 +198,31 @@ def _weight(axis, upper, o, o_neighbour, w, faces):
 
 
 @jit
-def _block_rows(i, j, k, bits, stencil, blocks, scale, shift, columns, values, count, diagonal):
-    """Galerkin rows of all components of one block, by a loop over its cells and their neighbours.
+def _component_row(i, j, k, labels, label, unknown, stencil, blocks, scale, shift, columns, values, lifts):
+    """Galerkin row of one component of a split block, by a loop over its cells and their neighbours.
 
-    Returns the number of components. ``columns[c, :count[c]]``, ``values[c, :count[c]]`` and ``diagonal[c]``
-    belong to component c.
+    Fills ``columns, values`` (positive weights) and ``lifts``: what a neighbour's diagonal gains because the weight
+    is scaled by its axis' factor, not by ``scale[3]``. Returns the number of entries and the diagonal.
     """
     shape, periodic, q, d0, d1, none, w, faces = stencil
     factors, coarse_shape = blocks[0], blocks[1]
-    m1, m2 = coarse_shape[1], coarse_shape[2]
-    n0, n1, n2 = shape
-    row = i * m1 + j
-    own = row * m2 + k
-    members = np.zeros(4, np.int64)
-    excess, total, outside = np.zeros(4), np.zeros(4), np.zeros(4)
-    names = np.full(4, -1, np.int64)
-    names[0] = own
-    components = 1
-    count[:] = 0
+    m1 = coarse_shape[1]
+    n1, n2 = shape[1], shape[2]
+    count, members = 0, 0
+    excess = total = outside = 0.0
     for child in range(8):
-        if not (bits >> child) & 1:
+        if (labels >> (4 * child)) & 15 != label:
             continue
-        index = _find(blocks, row, k, child)
-        c = 0
-        while c < components and names[c] != index:
-            c += 1
-        if c == components:
-            names[c] = index
-            components += 1
-        cell = (i * factors[0] + (child >> 2), j * factors[1] + ((child >> 1) & 1), k * factors[2] + (child & 1))
+        cell = (
+            i * factors[0] + (child >> 2),
+            j * factors[1] + ((child >> 1) & 1),
+            k * factors[2] + (child & 1),
+        )
         o = (cell[0] * n1 + cell[1]) * n2 + cell[2]
         d = np.float64(d0) + np.float64(d1) * np.float64(q[o])
-        members[c] += 1
-        total[c] += d
-        excess[c] += d
+        members += 1
+        total += d
+        excess += d
         for axis in range(3):
             for side in (-1, 1):
                 at = cell[axis] + side
@@ -254,58 +240,56 @@ def _block_rows(i, j, k, bits, stencil, blocks, scale, shift, columns, values, c
                 weight = _weight(axis, side > 0, o, oo, w, faces)
                 if weight <= 0.0:
                     continue
-                excess[c] -= weight
-                block_row = (ii // factors[0]) * m1 + jj // factors[1]
-                block_k = kk // factors[2]
+                excess -= weight
+                row = (ii // factors[0]) * m1 + jj // factors[1]
                 other_child = 4 * (ii % factors[0]) + 2 * (jj % factors[1]) + kk % factors[2]
-                other = _find(blocks, block_row, block_k, other_child)
-                if other == index:
+                other = _find(blocks, row, kk // factors[2], other_child)
+                if other == unknown:
                     continue
-                weight *= scale[axis]
-                outside[c] += weight
-                found = False
-                for entry in range(count[c]):
-                    if columns[c, entry] == other:
-                        values[c, entry] -= weight
-                        found = True
-                        break
-                if not found:
-                    columns[c, count[c]], values[c, count[c]] = other, -weight
-                    count[c] += 1
-    for c in range(components):
-        extra = excess[c] - shift * members[c]
-        # What is left of a row that sums to zero is rounding: drop it, so that singular stays singular.
-        if extra < 1e-6 * total[c]:
-            extra = 0.0
-        diagonal[c] = outside[c] + scale[3] * extra + shift * members[c]
-    return components, names
+                entry = 0
+                while entry < count and columns[entry] != other:
+                    entry += 1
+                if entry == count:
+                    columns[entry], values[entry], lifts[entry] = other, 0.0, 0.0
+                    count += 1
+                values[entry] += weight * scale[axis]
+                lifts[entry] += weight * (scale[axis] - scale[3])
+                outside += weight * scale[axis]
+    excess -= shift * members
+    # What is left of a row that sums to zero is rounding: drop it, so that singular stays singular.
+    if excess < 1e-6 * total:
+        excess = 0.0
+    return count, outside + scale[3] * excess + shift * members
 
 
 @jit
-def irregular_rows(start, stop, fill, bits, irregular, stencil, blocks, scale, shift, indptr, indices, data, diag):
-    """CSR rows (diagonal first) of blocks marked in `irregular`. With ``fill`` false only counts, in ``indptr[1:]``."""
-    _, m1, m2 = blocks[1]
-    columns, values = np.empty((4, 24), np.int64), np.empty((4, 24))
-    count, diagonal = np.zeros(4, np.int64), np.zeros(4)
-    for i in range(start, stop):
-        for j in range(m1):
-            for k in range(m2):
-                b = (i * m1 + j) * m2 + k
-                if not irregular[b] or bits[b] == 0:
+def extra_rows(start, stop, fill, stencil, blocks, scale, shift, first, ptr, columns, weights, lifts, diag):
+    """CSR rows (positive weights, no diagonal) of the extra unknowns; counts in ``ptr[1:]`` first."""
+    _, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
+    m1 = coarse_shape[1]
+    col, val, lift = np.empty(48, np.int64), np.empty(48), np.empty(48)
+    for row in range(start * m1, stop * m1):
+        for s in range(split_start[row], split_start[row + 1]):
+            labels = split_labels[s]
+            for label in range(1, 8):
+                present = False
+                for child in range(8):
+                    present |= (labels >> (4 * child)) & 15 == label
+                if not present:
+                    break
+                unknown = split_extra[s] + label - 1
+                e = unknown - first
+                count, d = _component_row(
+                    row // m1, row % m1, split_block[s], labels, label, unknown, stencil, blocks, scale, shift,
+                    col, val, lift,
+                )  # fmt: skip
+                if not fill:
+                    ptr[e + 1] = count
                     continue
-                components, names = _block_rows(
-                    i, j, k, np.int64(bits[b]), stencil, blocks, scale, shift, columns, values, count, diagonal
-                )
-                for c in range(components):
-                    u = names[c]
-                    if not fill:
-                        indptr[u + 1] = count[c] + 1
-                        continue
-                    at = indptr[u]
-                    indices[at], data[at] = u, diagonal[c]
-                    diag[u] = diagonal[c]
-                    for entry in range(count[c]):
-                        indices[at + 1 + entry], data[at + 1 + entry] = columns[c, entry], values[c, entry]
+                diag[e] = d
+                for entry in range(count):
+                    at = ptr[e] + entry
+                    columns[at], weights[at], lifts[at] = col[entry], val[entry], lift[entry]
 
 
 @jit
@@ -320,11 +304,10 @@ def _layer(bits, axis, top):
 
 @jit
 def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc):
-    """Face weights ``g`` and diagonal ``qc`` (-1 for empty blocks) of the coarse stencil, valid for regular blocks."""
+    """Face weights ``g`` between the first components of neighbouring blocks."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n0, n1, n2 = shape
     m0, m1, m2 = coarse_shape
-    # Pass 1: weights across the lower face of every block.
     for i in range(start, stop):
         for j in range(m1):
             for k in range(m2):
@@ -344,7 +327,9 @@ def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shi
                         kk = lower if axis == 2 else k
                         # An odd last block, or an axis that is not coarsened, has one layer only.
                         top = factors[axis] == 2 and 2 * lower + 1 < shape[axis]
-                        pairs = _layer(own, axis, False) & _layer(np.int64(bits[(ii * m1 + jj) * m2 + kk]), axis, top)
+                        pairs = _layer(own, axis, False) & _layer(
+                            np.int64(bits[(ii * m1 + jj) * m2 + kk]), axis, top
+                        )
                         if pairs:
                             if faces is None:
                                 weight = scale[axis] * w[axis] * popcount[pairs]
@@ -352,9 +337,15 @@ def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shi
                                 for child in range(8):
                                     if (pairs >> child) & 1:
                                         at = (
-                                            (i * factors[0] + (child >> 2)) * n1
-                                            + j * factors[1] + ((child >> 1) & 1)
-                                        ) * n2 + k * factors[2] + (child & 1)
+                                            (
+                                                (i * factors[0] + (child >> 2)) * n1
+                                                + j * factors[1]
+                                                + ((child >> 1) & 1)
+                                            )
+                                            * n2
+                                            + k * factors[2]
+                                            + (child & 1)
+                                        )
                                         weight += scale[axis] * _weight(axis, False, at, at, w, faces)
                     if axis == 0:
                         g0[b] = weight
@@ -365,8 +356,10 @@ def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shi
 
 
 @jit
-def coarse_diagonal(start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc):
-    """Diagonal of the coarse stencil, once all its face weights are known; -1 for empty blocks."""
+def coarse_diagonal(
+    start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc
+):
+    """Diagonal of the coarse stencil, once all its face weights are known; -1 for blocks without unknown."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n0, n1, n2 = shape
     m0, m1, m2 = coarse_shape
@@ -383,8 +376,10 @@ def coarse_diagonal(start, stop, bits, stencil, factors, coarse_shape, scale, sh
                 for child in range(8):
                     if (own >> child) & 1:
                         at = (
-                            (i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)
-                        ) * n2 + k * factors[2] + (child & 1)
+                            ((i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)) * n2
+                            + k * factors[2]
+                            + (child & 1)
+                        )
                         total += np.float64(d0) + np.float64(d1) * np.float64(q[at])
                         members += 1
                 e0, e1, e2 = _joined(own, i, j, k, shape, factors, faces)
@@ -412,7 +407,9 @@ def coarse_diagonal(start, stop, bits, stencil, factors, coarse_shape, scale, sh
                 excess = total - 2.0 * inside - all_open - shift * members
                 if excess < 1e-6 * total:
                     excess = 0.0
-                qc[b] = outside + scale[3] * excess + shift * members
+                # A closed component that is one unknown has diagonal 0 and nothing to solve: treat it as empty.
+                value = outside + scale[3] * excess + shift * members
+                qc[b] = value if value > 0.0 else -1.0
 
 
 @jit
@@ -425,8 +422,10 @@ def _inside(e0, e1, e2, i, j, k, shape, factors, w, faces, popcount):
     weight = 0.0
     for child in range(8):
         at = (
-            (i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)
-        ) * n2 + k * factors[2] + (child & 1)
+            ((i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)) * n2
+            + k * factors[2]
+            + (child & 1)
+        )
         if (e0 >> child) & 1:
             weight += f0[at + n1 * n2]
         if (e1 >> child) & 1:
@@ -446,26 +445,44 @@ def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
     for child in range(8):
         if (pairs >> child) & 1:
             at = (
-                (i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)
-            ) * n2 + k * factors[2] + (child & 1)
+                ((i * factors[0] + (child >> 2)) * n1 + j * factors[1] + ((child >> 1) & 1)) * n2
+                + k * factors[2]
+                + (child & 1)
+            )
             weight += _weight(axis, False, at, at, w, faces)
     return weight
 
 
 @jit
-def regular_rows(start, stop, fill, irregular, coarse_shape, periodic, g0, g1, g2, qc, indptr, indices, data, diag):
-    """CSR rows (diagonal first) of regular blocks, from the coarse stencil. Counts in ``indptr[1:]`` first."""
+def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras, indptr, indices, data):
+    """CSR rows (diagonal first) of the first coarse level, extra unknowns too; counts in ``indptr[1:]`` first."""
     m0, m1, m2 = coarse_shape
+    (
+        fix_start,
+        fix_slot,
+        _,
+        fix_ptr,
+        fix_col,
+        fix_weight,
+        ex_start,
+        _,
+        ex_ptr,
+        ex_col,
+        ex_weight,
+        ex_diag,
+        first,
+    ) = extras
     for i in range(start, stop):
+        fix, fix_stop = fix_start[i], fix_start[i + 1]
         for j in range(m1):
             for k in range(m2):
                 b = (i * m1 + j) * m2 + k
-                if irregular[b] or qc[b] < 0:
+                if qc[b] < 0:
                     continue
                 at = indptr[b]
                 count = 1
                 if fill:
-                    indices[at], data[at], diag[b] = b, qc[b], qc[b]
+                    indices[at], data[at] = b, qc[b]
                 for axis in range(3):
                     m = coarse_shape[axis]
                     block = (i, j, k)[axis]
@@ -485,5 +502,20 @@ def regular_rows(start, stop, fill, irregular, coarse_shape, periodic, g0, g1, g
                             if fill:
                                 indices[at + count], data[at + count] = other, -weight
                             count += 1
+                if fix < fix_stop and fix_slot[fix] == b:
+                    for entry in range(fix_ptr[fix], fix_ptr[fix + 1]):
+                        if fill:
+                            indices[at + count], data[at + count] = fix_col[entry], -fix_weight[entry]
+                        count += 1
+                    fix += 1
                 if not fill:
                     indptr[b + 1] = count
+        for e in range(ex_start[i], ex_start[i + 1]):
+            at = indptr[first + e]
+            if not fill:
+                indptr[first + e + 1] = ex_ptr[e + 1] - ex_ptr[e] + 1
+                continue
+            indices[at], data[at] = first + e, ex_diag[e]
+            for entry in range(ex_ptr[e], ex_ptr[e + 1]):
+                at += 1
+                indices[at], data[at] = ex_col[entry], -ex_weight[entry]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numba import njit
 
@@ -13,9 +15,7 @@ U = np.uintp
 # Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity keep
 # their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
 # division-by-zero exception, a branch that would stop vectorisation.
-jit = njit(
-    nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"}
-)
+jit: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 
 
 @jit

@@ -6,14 +6,21 @@ import numpy as np
 
 from .common import jit
 
-__all__ = [
+__all__ = [  # fmt: skip
     "aggregate",
+    "bucket",
     "colour_greedy",
+    "dense_product",
+    "diagonal",
+    "galerkin_constant",
     "gauss_seidel",
+    "invert",
     "residual",
     "smoothed_prolongator",
     "sparse_product",
     "spmv",
+    "spread",
+    "sum_members",
     "transpose",
 ]
 
@@ -50,19 +57,50 @@ def spmv(start, stop, indptr, indices, data, x, y, add):
 
 
 @jit
-def aggregate(block_start, members, block_of, indptr, indices, data, diag, theta, split, agg, coarse_block):
+def bucket(block_of, start, members):
+    """Sort unknowns by block (counting sort): block B owns ``members[start[B]:start[B + 1]]``; `start` begins as zeros."""
+    for u in range(block_of.size):
+        start[block_of[u] + 1] += 1
+    for block in range(start.size - 1):
+        start[block + 1] += start[block]
+    for u in range(block_of.size):
+        # Bucket starts move up while filling and are moved back below.
+        members[start[block_of[u]]] = u
+        start[block_of[u]] += 1
+    for block in range(start.size - 1, 0, -1):
+        start[block] = start[block - 1]
+    start[0] = 0
+
+
+@jit
+def aggregate(
+    start,
+    sorted_by_block,
+    block_of,
+    indptr,
+    indices,
+    data,
+    diag,
+    theta,
+    split,
+    agg,
+    ptr,
+    members,
+    coarse_block,
+):
     """Join the unknowns of every block that are connected inside it; returns the number of aggregates.
 
     Unknowns i, j are connected where ``a_ij < -theta min(a_ii, a_jj)``. Unknowns without any neighbour are left
-    out (``agg = -1``): the smoother solves them. `coarse_block` receives the block of every aggregate.
+    out (``agg = -1``): the smoother solves them. Aggregate I owns ``members[ptr[I]:ptr[I + 1]]`` and lies in block
+    ``coarse_block[I]``.
     """
     agg[:] = -1
-    stack = np.empty(members.size + 1, np.int64)
-    coarse = 0
-    for block in range(block_start.size - 1):
+    coarse = count = 0
+    ptr[0] = 0
+    for block in range(start.size - 1):
         first = True
-        for m in range(block_start[block], block_start[block + 1]):
-            seed = members[m]
+        for m in range(start[block], start[block + 1]):
+            seed = sorted_by_block[m]
             if agg[seed] >= 0 or indptr[seed + 1] - indptr[seed] < 2:
                 continue
             if first or split:
@@ -70,24 +108,119 @@ def aggregate(block_start, members, block_of, indptr, indices, data, diag, theta
                 coarse += 1
                 first = False
             agg[seed] = coarse - 1
-            if not split:
-                continue
-            stack[0] = seed
-            top = 1
-            while top > 0:
-                top -= 1
-                i = stack[top]
+            # The members found so far are the queue of the flood.
+            head = count
+            members[count] = seed
+            count += 1
+            while split and head < count:
+                i = members[head]
+                head += 1
                 for entry in range(indptr[i], indptr[i + 1]):
                     j = indices[entry]
                     if block_of[j] == block and agg[j] < 0 and data[entry] < -theta * min(diag[i], diag[j]):
                         agg[j] = coarse - 1
-                        stack[top] = j
-                        top += 1
+                        members[count] = j
+                        count += 1
+            ptr[coarse] = count
     return coarse
 
 
 @jit
-def smoothed_prolongator(start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val):
+def galerkin_constant(
+    start, stop, fill, columns, ptr, members, agg, indptr, indices, data, c_ptr, c_idx, c_val
+):
+    """Rows of ``P^T A P``, diagonal first, for the piecewise constant P of `agg`; counts in ``c_ptr[1:]`` first."""
+    where = np.full(columns, -1, np.int32)
+    sums = np.zeros(256)
+    for row in range(start, stop):
+        begin = c_ptr[row] if fill else 0
+        where[row] = 0
+        names = 1
+        if fill:
+            c_idx[begin] = row
+            sums[0] = 0.0
+            for m in range(ptr[row], ptr[row + 1]):
+                i = members[m]
+                for entry in range(indptr[i], indptr[i + 1]):
+                    column = agg[indices[entry]]
+                    at = where[column]
+                    if at < 0:
+                        at = names
+                        where[column] = at
+                        c_idx[begin + at] = column
+                        names += 1
+                        if names > sums.size:
+                            longer = np.zeros(2 * sums.size)
+                            longer[: sums.size] = sums
+                            sums = longer
+                        sums[at] = 0.0
+                    sums[at] += data[entry]
+            for at in range(names):
+                where[c_idx[begin + at]] = -1
+                c_val[begin + at] = sums[at]
+        else:
+            # `where` holds the last row that counted a column; rows differ, so it need not be cleared.
+            where[row] = row
+            for m in range(ptr[row], ptr[row + 1]):
+                i = members[m]
+                for entry in range(indptr[i], indptr[i + 1]):
+                    column = agg[indices[entry]]
+                    if where[column] != row:
+                        where[column] = row
+                        names += 1
+            c_ptr[row + 1] = names
+
+
+@jit
+def sum_members(start, stop, ptr, members, r, coarse):
+    """``coarse = P^T r`` for piecewise constant P."""
+    for row in range(start, stop):
+        s = r.dtype.type(0)
+        for m in range(ptr[row], ptr[row + 1]):
+            s += r[members[m]]
+        coarse[row] = s
+
+
+@jit
+def spread(start, stop, agg, e, x):
+    """``x += P e`` for piecewise constant P."""
+    for i in range(start, stop):
+        if agg[i] >= 0:
+            x[i] += e[agg[i]]
+
+
+@jit
+def invert(a):
+    """Invert a symmetric positive definite matrix in place (Gauss-Jordan, no pivoting)."""
+    n = a.shape[0]
+    for k in range(n):
+        pivot = 1.0 / a[k, k]
+        top = a[k]
+        top *= pivot
+        top[k] = pivot
+        for i in range(n):
+            if i != k:
+                f = a[i, k]
+                row = a[i]
+                row[k] = 0.0
+                for j in range(n):
+                    row[j] -= f * top[j]
+
+
+@jit
+def dense_product(a, x, y):
+    """``y = a x`` for a small dense matrix, without waking BLAS threads."""
+    for i in range(a.shape[0]):
+        s = x.dtype.type(0)
+        for j in range(a.shape[1]):
+            s += a[i, j] * x[j]
+        y[i] = s
+
+
+@jit
+def smoothed_prolongator(
+    start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val
+):
     """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
 
     F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the row sums of A,
@@ -180,22 +313,26 @@ def transpose(a_ptr, a_idx, a_val, t_ptr, t_idx, t_val):
 
 
 @jit
-def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, diag):
-    """Diagonal of Galerkin rows start..stop, moved to the front of its row.
+def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, factor, diag):
+    """Diagonal of Galerkin rows start..stop, moved to the front of its row; rows are multiplied by `factor`.
 
     An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what float32
     leaves of it is set to 0, so that no later division blows it up.
     """
     for i in range(start, stop):
         first = indptr[i]
+        if factor != 1.0:
+            for entry in range(first, indptr[i + 1]):
+                data[entry] *= factor
         for entry in range(first, indptr[i + 1]):
             if indices[entry] == i:
                 value = data[entry]
                 indices[entry], data[entry] = indices[first], data[first]
                 reference = 0.0
                 for e in range(r_ptr[i], r_ptr[i + 1]):
-                    reference += np.float64(r_val[e]) ** 2 * fine_diag[r_idx[e]]
-                if value <= 1e-6 * reference:
+                    p = 1.0 if r_val is None else np.float64(r_val[e])
+                    reference += p * p * fine_diag[r_idx[e]]
+                if value <= 1e-6 * factor * reference:
                     value = data.dtype.type(0)
                 indices[first], data[first] = i, value
                 diag[i] = value

@@ -14,7 +14,7 @@ from .common import U, jit, row_offsets
 from .stencil import neighbour_sum
 from .transfer import coarse_row
 
-__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "prolong", "sweep"]
+__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "extras_residual", "prolong", "sweep"]
 
 ZERO, PLAIN, PROLONG = 0, 1, 2
 
@@ -73,7 +73,62 @@ def _prolong_plane(i, x, e, stencil, blocks, t):
 
 
 @jit
-def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, e, dots):
+def _relax_extras(i, colour, zero_guess, x, b, scale, stencil, omega, extras):
+    """Complete a half sweep over plane i of the first coarse level, where blocks are split.
+
+    First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other colour),
+    then relax the extra unknowns of this colour.
+    """
+    if extras is None:
+        return
+    _, _, q, d0, d1, _, _, _ = stencil
+    fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight = extras[:6]
+    ex_start, ex_colour, ex_ptr, ex_col, ex_weight, ex_diag, first = extras[6:]
+    if not zero_guess:
+        for f in range(fix_start[i], fix_start[i + 1]):
+            if fix_colour[f] != colour:
+                continue
+            s = x.dtype.type(0)
+            for entry in range(fix_ptr[f], fix_ptr[f + 1]):
+                s += fix_weight[entry] * x[fix_col[entry]]
+            slot = fix_slot[f]
+            x[slot] += omega * s / (d0 + d1 * x.dtype.type(q[slot]))
+    for e in range(ex_start[i], ex_start[i + 1]):
+        at = first + e
+        if ex_colour[e] != colour:
+            if zero_guess:
+                x[at] = 0
+            continue
+        s = x.dtype.type(b[at] * scale)
+        old = x[at]
+        if zero_guess:
+            old = x.dtype.type(0)
+        else:
+            for entry in range(ex_ptr[e], ex_ptr[e + 1]):
+                s += ex_weight[entry] * x[ex_col[entry]]
+        d = ex_diag[e]
+        x[at] = old + omega * (s / d - old) if d > 0 else x.dtype.type(0)
+
+
+@jit
+def extras_residual(start, stop, x, b, r, extras):
+    """Complete ``r = b - A x`` of the stencil by the extra unknowns, planes start..stop."""
+    fix_start, fix_slot, _, fix_ptr, fix_col, fix_weight = extras[:6]
+    ex_start, _, ex_ptr, ex_col, ex_weight, ex_diag, first = extras[6:]
+    for f in range(fix_start[start], fix_start[stop]):
+        s = x.dtype.type(0)
+        for entry in range(fix_ptr[f], fix_ptr[f + 1]):
+            s += fix_weight[entry] * x[fix_col[entry]]
+        r[fix_slot[f]] += s
+    for e in range(ex_start[start], ex_start[stop]):
+        s = b[first + e] - ex_diag[e] * x[first + e]
+        for entry in range(ex_ptr[e], ex_ptr[e + 1]):
+            s += ex_weight[entry] * x[ex_col[entry]]
+        r[first + e] = s
+
+
+@jit
+def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, e, extras, dots):
     """One red-black sweep over planes start..stop, starting with `colour`.
 
     Parameters
@@ -84,6 +139,8 @@ def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, 
         ZERO: x starts as zero and is not read. PLAIN. PROLONG: ``x += P e`` first.
     comb : array
         Alternating omega, 0, omega, ...; one longer than a row.
+    extras : tuple or None
+        Couplings of extra unknowns, on the first coarse level (see `sciml.preconditioners.multigrid.hierarchy`).
     dots : array
         Where not empty, ``dots[i]`` becomes the sum of x b over plane i after the sweep.
     """
@@ -96,16 +153,20 @@ def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, 
             for i in range(start, stop):
                 if kind == ZERO:
                     _zero_guess_plane(i, colour, x, b, scale, stencil, comb)
+                    _relax_extras(i, colour, True, x, b, scale, stencil, comb[0], extras)
                 else:
                     _relax_plane(i, colour, x, b, scale, stencil, comb, t, False)
+                    _relax_extras(i, colour, False, x, b, scale, stencil, comb[0], extras)
                 if i - 1 > start:
                     value = _relax_plane(i - 1, other, x, b, scale, stencil, comb, t, want_dot)
+                    _relax_extras(i - 1, other, False, x, b, scale, stencil, comb[0], extras)
                     if want_dot:
                         dots[i - 1] = value
         else:
             for i in range(start, stop):
                 if i == start or i == stop - 1:
                     value = _relax_plane(i, other, x, b, scale, stencil, comb, t, want_dot)
+                    _relax_extras(i, other, False, x, b, scale, stencil, comb[0], extras)
                     if want_dot:
                         dots[i] = value
     elif phase == 1:
@@ -113,18 +174,22 @@ def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, 
             _prolong_plane(i, x, e, stencil, blocks, t)
             if i - 1 > start:
                 _relax_plane(i - 1, colour, x, b, scale, stencil, comb, t, False)
+                _relax_extras(i - 1, colour, False, x, b, scale, stencil, comb[0], extras)
             if i - 2 > start + 1:
                 value = _relax_plane(i - 2, other, x, b, scale, stencil, comb, t, want_dot)
+                _relax_extras(i - 2, other, False, x, b, scale, stencil, comb[0], extras)
                 if want_dot:
                     dots[i - 2] = value
     elif phase == 2:
         for i in range(start, stop):
             if i == start or i == stop - 1:
                 _relax_plane(i, colour, x, b, scale, stencil, comb, t, False)
+                _relax_extras(i, colour, False, x, b, scale, stencil, comb[0], extras)
     else:
         for i in range(start, stop):
             if i < start + 2 or i >= stop - 2:
                 value = _relax_plane(i, other, x, b, scale, stencil, comb, t, want_dot)
+                _relax_extras(i, other, False, x, b, scale, stencil, comb[0], extras)
                 if want_dot:
                     dots[i] = value
 

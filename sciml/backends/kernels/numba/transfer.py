@@ -14,7 +14,7 @@ import numpy as np
 from .common import U, jit, row_offsets
 from .stencil import neighbour_sum, residual_row
 
-__all__ = ["coarse_row", "restrict_residual"]
+__all__ = ["coarse_row", "owners", "restrict_residual"]
 
 
 @jit
@@ -96,3 +96,22 @@ def _first(labels, child, label):
         if (labels >> (4 * other)) & 15 == label:
             return False
     return True
+
+
+@jit
+def owners(start, stop, owner, stencil, blocks):
+    """Coarse unknown that every cell of planes start..stop belongs to; -1 without unknown."""
+    shape, _, q, _, _, none, _, _ = stencil
+    factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
+    for i in range(start, stop):
+        for j in range(shape[1]):
+            row = (i // factors[0]) * coarse_shape[1] + j // factors[1]
+            child = 4 * (i % factors[0]) + 2 * (j % factors[1])
+            o = (i * shape[1] + j) * shape[2]
+            for k in range(shape[2]):
+                owner[o + k] = row * coarse_shape[2] + k // factors[2] if q[o + k] != none else -1
+            for s in range(split_start[row], split_start[row + 1]):
+                for d in range(factors[2]):
+                    label = (split_labels[s] >> (4 * (child + d))) & 15
+                    if label > 0 and label < 15:
+                        owner[o + split_block[s] * factors[2] + d] = split_extra[s] + label - 1

@@ -1,0 +1,99 @@
+"""Writes ``gallery/``: one page per script in ``cases/``, from what the script measured on this machine.
+
+A case runs at its small size when the documentation is built, unless its record is newer than the script.
+The pages show the figure, the claims with a tick or a cross, the tables and the machine: nothing is typed in.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+MAX_ROWS = 40
+"""Longer tables are cut on the page; the record has them all."""
+
+
+def build(docs: Path) -> None:
+    """Run what has no fresh record, and write one page per case and an index."""
+    folder = docs / "gallery"
+    folder.mkdir(exist_ok=True)
+    scripts = sorted(p for p in (docs.parent / "cases").glob("*.py") if not p.name.startswith("_"))
+    for script in scripts:
+        record, figure = folder / f"{script.stem}.json", folder / f"{script.stem}.png"
+        if not record.exists() or record.stat().st_mtime < script.stat().st_mtime:
+            run(script, record, figure)
+        (folder / f"{script.stem}.md").write_text(page(script, json.loads(record.read_text()), figure))
+    entries = "\n".join(script.stem for script in scripts)
+    (folder / "index.md").write_text(
+        "# Gallery\n\nEvery page is one script in `cases/`, run at its small size on the machine that built "
+        f"these pages.\n\n```{{toctree}}\n:maxdepth: 1\n\n{entries}\n```\n"
+    )
+
+
+def run(script: Path, record: Path, figure: Path) -> None:
+    """Run a case at its small size; a claim that fails is shown on the page, a crash stops the build."""
+    command = [sys.executable, script.name, "--size", "small", "--json", str(record), "--plot", str(figure)]
+    done = subprocess.run(
+        command,
+        cwd=script.parent,
+        env={**os.environ, "MPLBACKEND": "Agg"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if not record.exists():
+        raise RuntimeError(f"{script.name} wrote no record:\n{done.stdout}\n{done.stderr}")
+
+
+def page(script: Path, record: dict[str, Any], figure: Path) -> str:
+    """The Markdown page of one case."""
+    docstring = ast.get_docstring(ast.parse(script.read_text())) or script.stem
+    title, _, text = docstring.partition("\n")
+    parts = [f"# {title.rstrip('.')}", text.strip()]
+    if figure.exists():
+        parts.append(f"![{title}]({figure.name})")
+    claims = [
+        f"| {'✓' if c['holds'] else '✗'} | {c['name']} | {number(c['value'])} | "
+        f"`{c['relation']}` {number(c['target'])} |"
+        for c in record.get("claims", [])
+    ]
+    if claims:
+        parts.append("## Claims\n\n| | claim | measured | target |\n|:-:|---|--:|--:|\n" + "\n".join(claims))
+    for name, rows in record.get("tables", {}).items():
+        parts.append(f"## {name[:1].upper()}{name[1:]}\n\n{table(rows)}")
+    machine = record.get("environment", {})
+    versions = ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items())
+    parts.append(
+        f"Measured with `python cases/{script.name} --size {record.get('size')} --seed {record.get('seed')}` on "
+        f"{machine.get('cpu')}, {machine.get('threads')} thread(s); {versions}."
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Rows as a Markdown table, without columns that hold lists."""
+    if not rows:
+        return "(no rows)"
+    columns = [c for c in rows[0] if not isinstance(rows[0][c], list | dict)]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    lines += ["| " + " | ".join(number(row.get(c)) for c in columns) + " |" for row in rows[:MAX_ROWS]]
+    if len(rows) > MAX_ROWS:
+        lines.append(f"\n({len(rows) - MAX_ROWS} more rows in the record.)")
+    return "\n".join(lines)
+
+
+def number(value: Any) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return str(value).replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    build(Path(__file__).parent)

@@ -1,0 +1,64 @@
+"""Records: claims are checked, JSON is strict, memory is measured."""
+
+import json
+
+import numpy as np
+import pytest
+
+from sciml.cli.memory import PeakMemory, peak_rss
+from sciml.cli.record import claim, environment, record, write_json
+
+
+@pytest.mark.parametrize(
+    ("value", "relation", "target", "holds"),
+    [(1, "<=", 1, True), (1.1, "<=", 1, False), (2, ">=", 2, True), (1, ">=", 2, False), (0, "==", 0, True),
+     (float("nan"), "<=", 1, False), (float("nan"), ">=", 1, False)],
+)  # fmt: skip
+def test_claims_are_checked(value, relation, target, holds):
+    made = claim("x", value, relation, target)
+    assert made["holds"] is holds
+    assert set(made) == {"name", "value", "relation", "target", "holds"}
+
+
+def test_unknown_relation():
+    with pytest.raises(ValueError, match="relation is '<'"):
+        claim("x", 1, "<", 2)
+
+
+def test_record_has_the_agreed_form(tmp_path):
+    content = record(
+        "case", "small", 3, {"t": [{"a": np.float64(1.5), "b": np.int64(2), "c": float("inf")}]}, []
+    )
+    write_json(tmp_path / "r.json", content)
+    read = json.loads((tmp_path / "r.json").read_text())
+    assert set(read) == {"case", "size", "seed", "environment", "tables", "claims"}
+    assert read["tables"]["t"] == [{"a": 1.5, "b": 2, "c": None}]
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_environment_says_what_ran():
+    found = environment()
+    assert set(found) == {"cpu", "threads", "gpu", "versions", "commit"}
+    assert found["cpu"]
+    assert found["threads"] >= 1
+    assert found["versions"]["numpy"] == np.__version__
+
+
+def test_unwritable_json_leaves_the_old_file(tmp_path):
+    path = tmp_path / "r.json"
+    path.write_text("old")
+    with pytest.raises(TypeError):
+        write_json(path, {"x": object()})
+    assert path.read_text() == "old"
+
+
+def test_peak_memory_sees_an_array():
+    with PeakMemory() as memory:
+        np.ones(8_000_000).sum()
+    if not memory.exact:
+        pytest.skip("the peak counter of this system cannot be reset")
+    assert 60e6 < memory.growth < 90e6
+    with PeakMemory() as again:  # the larger block before does not hide a smaller one
+        np.ones(2_000_000).sum()
+    assert 14e6 < again.growth < 40e6
+    assert peak_rss() > 0
