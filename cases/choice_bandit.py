@@ -81,7 +81,9 @@ def summarise(runs: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
         totals = [float(run[name].sum()) for run in runs]
         best = [min(float(run[arm].sum()) for arm in ARMS) for run in runs]
         ratios = [total / b for total, b in zip(totals, best, strict=True)]
-        rows.append({"solver": name, "seconds": float(np.median(totals)), "relative": float(np.median(ratios))})
+        rows.append(
+            {"solver": name, "seconds": float(np.median(totals)), "relative": float(np.median(ratios))}
+        )
     return rows
 
 
@@ -120,7 +122,9 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     title = f"{rounds} systems on {cells} x {cells} cells, medians of {len(runs)}"
     case.table(title, rows, **{"solver": "", "seconds": ".2f", "relative": ".3f"})
     relative = {row["solver"]: row["relative"] for row in rows}
-    case.claim("seconds, GaussianProcessCB / best arm in hindsight", relative["GaussianProcessCB"], "<=", 1.10)
+    case.claim(
+        "seconds, GaussianProcessCB / best arm in hindsight", relative["GaussianProcessCB"], "<=", 1.10
+    )
     if arguments.plot is not None:
         case.save_figure(figure(runs[0]))
     return case.finish()

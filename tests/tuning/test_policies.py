@@ -292,7 +292,11 @@ def test_arms_that_are_no_sequence(arms):
     [
         (lambda: TsallisINF([1.0, math.nan]), ValueError, "arms contains nan"),
         (lambda: TsallisINF(ARMS, seed=-1), ValueError, "seed is -1"),
-        (lambda: TsallisINF(ARMS, estimator="best"), ValueError, "estimator is 'best'; expected one of reduced"),
+        (
+            lambda: TsallisINF(ARMS, estimator="best"),
+            ValueError,
+            "estimator is 'best'; expected one of reduced",
+        ),
         (lambda: TsallisINF(ARMS, eta=1.0), TypeError, "unexpected keyword"),
         (lambda: BinnedTsallisINF(ARMS, context_range=(1, 0)), ValueError, "expected finite low < high"),
         (lambda: BinnedTsallisINF(ARMS, context_range=3), TypeError, "expected a pair"),
@@ -301,7 +305,11 @@ def test_arms_that_are_no_sequence(arms):
         (lambda: GaussianProcessCB([1.2, 1.1]), ValueError, "arms must increase"),
         (lambda: GaussianProcessCB([1.2, 2.0]), ValueError, r"expects omega in \(0, 2\)"),
         (lambda: GaussianProcessCB(["a", "b"]), TypeError, "expects numbers"),
-        (lambda: GaussianProcessCB([0.0, 1.0], prior=None, scale="log"), ValueError, "expects positive numbers"),
+        (
+            lambda: GaussianProcessCB([0.0, 1.0], prior=None, scale="log"),
+            ValueError,
+            "expects positive numbers",
+        ),
         (lambda: GaussianProcessCB(ARMS, prior="old"), ValueError, "prior is 'old'"),
         (lambda: GaussianProcessCB(ARMS, scale="linear"), ValueError, "expects 'relaxation'"),
         (lambda: GaussianProcessCB(ARMS, scale="cubic"), ValueError, "scale is 'cubic'"),

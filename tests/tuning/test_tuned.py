@@ -15,7 +15,16 @@ import scipy.sparse
 import sciml
 from sciml import PoissonOperator, SolverError, SolverWarning, Status, cg, sor, tuned
 from sciml.preconditioners import SSOR, IncompleteCholesky, Jacobi
-from sciml.tuning import Fixed, GaussianProcessCB, Oracle, Policy, TsallisINF, adaptive_sor, omega_grid, young_omega
+from sciml.tuning import (
+    Fixed,
+    GaussianProcessCB,
+    Oracle,
+    Policy,
+    TsallisINF,
+    adaptive_sor,
+    omega_grid,
+    young_omega,
+)
 
 N = 10
 A = PoissonOperator((N, N))
@@ -81,7 +90,9 @@ def test_chooses_the_preconditioner(b):
     arms = [None, Jacobi, partial(IncompleteCholesky, modified=True), SSOR(A, omega=1.5)]
     policy = Script(arms, [0, 1, 2, 3])
     solve = tuned(cg, parameter="M", policy=policy)
-    expected = [cg(A, b, M=M).iterations for M in (None, Jacobi(A), IncompleteCholesky(A, modified=True), arms[3])]
+    expected = [
+        cg(A, b, M=M).iterations for M in (None, Jacobi(A), IncompleteCholesky(A, modified=True), arms[3])
+    ]
     assert [solve(A, b).iterations for _ in arms] == expected
 
 
@@ -113,7 +124,9 @@ def test_wrapped_with_the_defaults_it_finds_a_good_omega(rng):
         c = rng.uniform(0.0, 100.0)
         system, rhs = MATRIX + c * identity, rng.standard_normal(N * N)
         iterations.append(solve(system, rhs, context=c, rtol=1e-8).iterations)
-        reference.append(min(sor(system, rhs, omega=w, rtol=1e-8).iterations for w in (1.2, 1.35, 1.5, 1.6, 1.7)))
+        reference.append(
+            min(sor(system, rhs, omega=w, rtol=1e-8).iterations for w in (1.2, 1.35, 1.5, 1.6, 1.7))
+        )
     assert sum(iterations[40:]) < 1.15 * sum(reference[40:])
     assert sum(iterations[40:]) < 0.6 * 80 * sor(MATRIX, np.ones(N * N), rtol=1e-8).iterations
 
