@@ -1,8 +1,8 @@
 """Which preconditioner? Chosen online, by the clock, while the systems drift.
 
 Claim: ``tuned(cg, parameter="M", ...)`` choosing among Jacobi, SSOR with five relaxation factors, MIC(0) and
-multigrid by measured seconds (set-up included) stays within 10 % of the best of them in hindsight, and may beat it,
-because the best choice changes: implicit steps whose length grows by six orders of magnitude.
+multigrid by measured seconds (set-up included) stays within 10 % of the best of them in hindsight, and may
+beat it, because the best choice changes: implicit steps whose length grows by six orders of magnitude.
 
 Every system is solved by every arm and by every learner, one after the other, so that a machine whose speed
 changes during the run treats all alike.
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
         runs = [race(cells, rounds, seed, tell) for seed in seeds]
     rows = summarise(runs)
     title = f"{rounds} systems on {cells} x {cells} cells, medians of {len(runs)}"
-    case.table(title, rows, **{"solver": "", "seconds": ".2f", "relative": ".3f"})
+    case.table(title, rows, solver="", seconds=".2f", relative=".3f")
     relative = {row["solver"]: row["relative"] for row in rows}
     case.claim(
         "seconds, GaussianProcessCB / best arm in hindsight", relative["GaussianProcessCB"], "<=", 1.10

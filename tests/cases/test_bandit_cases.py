@@ -97,7 +97,7 @@ def test_stiffness_matrix_is_a_laplacian(case):
 
 
 def test_heat_steps_are_crank_nicolson(case):
-    """On an eigenfunction one step without source multiplies by (1 − λ/2)/(1 + λ/2), λ = κ dt times its eigenvalue."""
+    """On an eigenfunction one step without source multiplies by (1 − λ/2)/(1 + λ/2), with λ = κ dt μ."""
     script = case("heat_bandit")
     heat, step = script.Heat(12), 700
     u = np.sin(math.pi * heat.x) * np.sin(math.pi * heat.y) * heat.inside

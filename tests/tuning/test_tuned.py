@@ -135,7 +135,7 @@ def test_wrapped_with_the_defaults_it_finds_a_good_omega(rng):
 def test_capped_solve_is_finished_by_the_cheapest_arm(b):
     policy = Script([1.0, 1.7], [1, 0])
     solve = tuned(sor, policy=policy, cap=40)
-    first = solve(A, b, rtol=1e-8)  # with omega = 1.7
+    solve(A, b, rtol=1e-8)  # with omega = 1.7
     result = solve(A, b, rtol=1e-8)  # omega = 1 needs far more than 40 sweeps
     assert result.converged
     assert result.info["tuned"] | {"policy_seconds": 0.0} == {
