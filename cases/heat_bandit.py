@@ -96,18 +96,22 @@ class Heat:
         return A, np.where(self.inside, 2.0 * u - A @ u + STEP * source, 0.0)
 
 
-def march(heat: Heat, steps: int, solve: Callable[..., Any]) -> dict[str, Any]:
-    """Run the time loop with one solver; totals over all steps."""
-    u, iterations, seconds, policy = heat.initial(), 0, 0.0, 0.0
-    for step in range(steps):
-        A, b = heat.system(step, u)
+class Run:
+    """One solver on its way through the time steps, and what it has taken so far."""
+
+    def __init__(self, heat: Heat, solve: Callable[..., Any]):
+        self.heat, self.solve, self.u = heat, solve, heat.initial()
+        self.iterations, self.seconds, self.policy_seconds = 0, 0.0, 0.0
+
+    def advance(self, step: int) -> None:
+        """Take one step from this run's own state."""
+        A, b = self.heat.system(step, self.u)
         start = time.perf_counter()
-        result = solve(A, b, x0=u, context=diffusivity(step * STEP), rtol=RTOL, maxiter=CAP)
-        seconds += time.perf_counter() - start
-        u = result.x
-        iterations += result.iterations
-        policy += result.info.get("tuned", {}).get("policy_seconds", 0.0)
-    return {"iterations": iterations, "seconds": seconds, "policy seconds": policy, "state": u}
+        result = self.solve(A, b, x0=self.u, context=diffusivity(step * STEP), rtol=RTOL, maxiter=CAP)
+        self.seconds += time.perf_counter() - start
+        self.u = result.x
+        self.iterations += result.iterations
+        self.policy_seconds += result.info.get("tuned", {}).get("policy_seconds", 0.0)
 
 
 def sampled_costs(heat: Heat, steps: int) -> tuple[np.ndarray, dict[str, float]]:
@@ -143,50 +147,41 @@ def ssor_cg(policy: Any) -> Callable[..., Any]:
 
 
 def study(n: int, steps: int, seeds: range, tell: Callable[[str], None]) -> list[dict[str, Any]]:
-    """One row per solver for one grid; learners are run once per seed, and the median is reported."""
+    """One row per solver for one grid; learners run once per seed, and their median is reported.
+
+    All take the same step before any takes the next, so that a machine whose speed changes treats all alike.
+    """
     heat = Heat(n)
     tell("all omegas on every tenth step")
     costs, multigrid = sampled_costs(heat, steps)
     best = GRID[int(costs.sum(axis=0).argmin())]
-    rows: list[dict[str, Any]] = []
-
-    def add(name: str, runs: list[dict[str, Any]], **more: Any) -> None:
-        rows.append(
-            {
-                "grid": n,
-                "solver": name,
-                **more,
-                **{
-                    key: float(np.median([run[key] for run in runs]))
-                    for key in ("iterations", "seconds", "policy seconds")
-                },
-                "all iterations": [run["iterations"] for run in runs],
-            }
-        )
-
-    classical: dict[str, Callable[..., Any]] = {
-        "CG": lambda A, b, context, **settings: cg(A, b, **settings),
-        "omega 1": ssor_cg(Fixed(1.0)),
-        "omega 1.5": ssor_cg(Fixed(1.5)),
-        "best fixed": ssor_cg(Fixed(best)),
+    runs = {
+        "CG": [Run(heat, lambda A, b, context, **settings: cg(A, b, **settings))],
+        "omega 1": [Run(heat, ssor_cg(Fixed(1.0)))],
+        "omega 1.5": [Run(heat, ssor_cg(Fixed(1.5)))],
+        "best fixed": [Run(heat, ssor_cg(Fixed(best)))],
+        **{name: [Run(heat, ssor_cg(learner(name, seed))) for seed in seeds] for name in LEARNERS},
     }
-    for name, solve in classical.items():
-        tell(name)
-        add(name, [march(heat, steps, solve)], omega=best if name == "best fixed" else None)
-    for name in LEARNERS:
-        runs = []
-        for seed in seeds:
-            tell(f"{name}, seed {seed}")
-            runs.append(march(heat, steps, ssor_cg(learner(name, seed))))
-        add(name, runs)
-    rows.append({"grid": n, "solver": "CG + multigrid (estimate)", **multigrid})
-    rows.append(
+    everyone = [run for several in runs.values() for run in several]
+    for step in range(steps):
+        tell(f"step {step + 1} of {steps}")
+        for run in everyone:
+            run.advance(step)
+    rows: list[dict[str, Any]] = [
         {
             "grid": n,
-            "solver": "best of the grid in every step (estimate)",
-            "iterations": float(costs.min(axis=1).sum() * EVERY),
+            "solver": name,
+            "omega": best if name == "best fixed" else None,
+            "iterations": float(np.median([run.iterations for run in several])),
+            "seconds": float(np.median([run.seconds for run in several])),
+            "policy seconds": float(np.median([run.policy_seconds for run in several])),
+            "all iterations": [run.iterations for run in several],
         }
-    )
+        for name, several in runs.items()
+    ]
+    rows.append({"grid": n, "solver": "CG + multigrid (estimate)", **multigrid})
+    oracle = float(costs.min(axis=1).sum() * EVERY)
+    rows.append({"grid": n, "solver": "best of the grid in every step (estimate)", "iterations": oracle})
     return rows
 
 
