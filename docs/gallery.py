@@ -69,8 +69,8 @@ def page(script: Path, record: dict[str, Any], figure: Path) -> str:
     machine = record.get("environment", {})
     versions = ", ".join(f"{k} {v}" for k, v in machine.get("versions", {}).items())
     parts.append(
-        f"Measured with `python cases/{script.name} --size {record.get('size')} --seed {record.get('seed')}` on "
-        f"{machine.get('cpu')}, {machine.get('threads')} thread(s); {versions}."
+        f"Measured with `python cases/{script.name} --size {record.get('size')} --seed {record.get('seed')}` "
+        f"on {machine.get('cpu')}, {machine.get('threads')} thread(s); {versions}."
     )
     return "\n\n".join(parts) + "\n"
 

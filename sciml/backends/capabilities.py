@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BACKENDS", "CAPABILITIES", "Capability", "require", "supported", "supports"]
+from .namespace import Array, backend_name, is_array
+
+__all__ = ["BACKENDS", "CAPABILITIES", "Capability", "require", "require_array", "supported", "supports"]
 
 BACKENDS = ("numpy", "torch", "cupy", "array-api-strict")
 """Array libraries; array-api-strict stands in the tests for any other library of the standard."""
 
 _ALL = frozenset(BACKENDS)
 _CPU = frozenset({"numpy"})
+_SPARSE = frozenset({"numpy", "torch", "cupy"})  # libraries with sparse matrices
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ CAPABILITIES: dict[str, Capability] = {
     "fcg": Capability("solver", _ALL),
     "sor": Capability("solver", _ALL, "red-black on grids everywhere; natural order on matrices: numpy"),
     "ssor": Capability("solver", _ALL, "red-black on grids everywhere; natural order on matrices: numpy"),
-    "multigrid": Capability("solver", _CPU),
+    "multigrid": Capability("solver", _SPARSE, "structured grids"),
     "gmres": Capability("solver", _CPU),
     "minres": Capability("solver", _CPU),
     "bicgstab": Capability("solver", _CPU),
@@ -49,7 +52,7 @@ CAPABILITIES: dict[str, Capability] = {
     "M:amg": Capability("preconditioner", _CPU),
     "M:amg-sa": Capability("preconditioner", _CPU),
     "M:amg-rs": Capability("preconditioner", _CPU),
-    "M:multigrid": Capability("preconditioner", _CPU, "structured grids"),
+    "M:multigrid": Capability("preconditioner", _SPARSE, "structured grids"),
     "M:lu": Capability("preconditioner", _CPU),
 }
 """Solvers by their name, preconditioners as ``M:name`` (some names are both)."""
@@ -97,3 +100,9 @@ def require(name: str, backend: str) -> None:
     raise TypeError(
         f"{capability.kind} {name.removeprefix('M:')} runs on {works} arrays, not {backend}; {advice}"
     )
+
+
+def require_array(name: str, x: Array) -> None:
+    """`require` for the library of the array `x`; what is no array is left to the caller's own checks."""
+    if is_array(x):
+        require(name, backend_name(x))

@@ -28,8 +28,8 @@ def two_colourable(shape, periodic) -> bool:
 class Grid:
     """A 5/7-point operator as the kernels see it; `stencil` makes the tuple they take.
 
-    2D grids, embedded by their operator as (1, n0, n1), become (n0, 1, n1) here: kernels work through planes along
-    the first axis. The memory layout is the same.
+    2D grids, embedded by their operator as (1, n0, n1), become (n0, 1, n1) here: kernels work through planes
+    along the first axis. The memory layout is the same.
     """
 
     shape: tuple[int, ...]
@@ -47,7 +47,7 @@ class Grid:
 
     @classmethod
     def from_operator(cls, A: Any) -> Grid:
-        """Read ``grid3, weights3, periodic3, code, diagonal_table, faces, diagonal3`` of a `PoissonOperator`."""
+        """Read ``grid3, weights3, periodic3, code, diagonal_table, faces, diagonal3`` of an operator."""
         shape = tuple(int(n) for n in A.grid3)
         # An axis of one cell has no neighbours, not even itself.
         periodic = tuple(int(bool(p) and n > 1) for p, n in zip(A.periodic3, shape, strict=True))
@@ -63,7 +63,9 @@ class Grid:
         else:
             q, d0, d1, none = affine_diagonal(code, np.asarray(A.diagonal_table, np.float64))
         order = (1, 0, 2) if shape[0] == 1 else (0, 1, 2)
-        shape, periodic, weights = (tuple(v[a] for a in order) for v in (shape, periodic, weights))
+        shape = tuple(shape[a] for a in order)
+        periodic = tuple(periodic[a] for a in order)
+        weights = tuple(weights[a] for a in order)
         if faces is not None:
             faces = tuple(faces[a] for a in order)
         unknowns = code.size - int(_histogram(code)[NO_UNKNOWN])
@@ -101,7 +103,8 @@ class Grid:
                 faces = self._float_faces
             else:
                 faces = tuple((f / unit).astype(dtype) for f in faces)
-        none: Any = int(self.none) if self.q.dtype == np.uint8 else self.none
+        # A byte compares with a byte in the narrowest vectors.
+        none: Any = self.q.dtype.type(self.none)
         w = tuple(t(v / unit) for v in self.weights)
         return (self.shape, self.periodic, self.q, t(self.d0 / unit), t(self.d1 / unit), none, w, faces)
 
@@ -114,10 +117,11 @@ def _histogram(code: np.ndarray) -> np.ndarray:
 
 
 def affine_diagonal(code: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, float, float, float]:
-    """Diagonal as ``d0 + d1 * q`` with one byte a cell where the values allow it, else as an array of float64.
+    """Diagonal as ``d0 + d1 * q`` with one byte a cell where the values allow it, else as an array of
+    float64.
 
-    Diagonals are sums of few weights, so they nearly always lie on an arithmetic progression; an affine formula
-    vectorises where a table look-up would not.
+    Diagonals are sums of few weights, so they nearly always lie on an arithmetic progression; an affine
+    formula vectorises where a table look-up would not.
     """
     used = np.flatnonzero(_histogram(code)[:NO_UNKNOWN])
     if used.size == 0:

@@ -1,4 +1,4 @@
-"""Conjugate gradients on a grid with fused updates: two passes over memory an iteration besides the preconditioner."""
+"""Conjugate gradients on a grid with fused updates: two passes over memory an iteration."""
 
 from __future__ import annotations
 

@@ -32,7 +32,6 @@ __all__ = [
     "namespace_named",
     "norm2",
     "real_dtype",
-    "require_numpy",
     "require_same_backend",
     "sparse_from_scipy",
     "to_numpy",
@@ -79,14 +78,6 @@ def is_numpy(x: object) -> bool:
 def device(x: Array) -> Any:
     """The device `x` lives on, as its library names it."""
     return compat.device(x)
-
-
-def require_numpy(name: str, x: Array, instead: str, argument: str = "b") -> None:
-    """Raise `TypeError` unless `x` is a NumPy array; `instead` names what runs in other libraries."""
-    if is_array(x) and not is_numpy(x):
-        raise TypeError(
-            f"{name} runs on NumPy arrays only, but {argument} is a {backend_name(x)} array; use {instead}"
-        )
 
 
 def require_same_backend(reference: Array, **others: Array) -> None:
@@ -165,7 +156,7 @@ def sparse_from_scipy(matrix: Any, backend: str, *, device: Any = None) -> Any:
 
         parts = (torch.from_numpy(a.astype(np.int32)) for a in (matrix.indptr, matrix.indices))
         values = torch.from_numpy(np.array(matrix.data))
-        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device)
+        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device, check_invariants=False)
     if backend == "cupy":
         import cupyx.scipy.sparse
 
@@ -210,8 +201,8 @@ def compute_dtype(x: Array) -> str:
 
 
 CHUNK = 8192
-"""Entries BLAS sums in one call. From about ten thousand on, OpenBLAS wakes its own threads, which spin against
-those of the compiled kernels: on a busy machine that cost ten times the solve."""
+"""Entries BLAS sums in one call. From about ten thousand on, OpenBLAS wakes its own threads, which spin
+against those of the compiled kernels: on a busy machine that cost ten times the solve."""
 
 
 def vdot(x: Array, y: Array) -> Any:

@@ -256,7 +256,7 @@ class PoissonOperator(BaseOperator):
 
     def compiled_for(self, x: Array) -> bool:
         """Whether compiled kernels serve arrays like `x` (real NumPy arrays)."""
-        return is_numpy(x) and x.dtype.name in ("float32", "float64")
+        return self.backend == "numpy" and is_numpy(x) and x.dtype.name in ("float32", "float64")
 
     @cached_property
     def kernel_grid(self) -> Grid:

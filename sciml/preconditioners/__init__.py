@@ -4,7 +4,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from ..backends.capabilities import require
 from .amg import AMG
 from .fft import FFT
 from .incomplete import IncompleteCholesky
@@ -25,7 +24,6 @@ __all__ = [
 
 
 def _multigrid(A: Any, **settings: Any) -> Any:
-    require("M:multigrid", getattr(A, "backend", "numpy"))
     from .multigrid import Multigrid  # loads its kernels
 
     return Multigrid(A, **settings)

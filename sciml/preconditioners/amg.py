@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from .unknowns import EntryPreconditioner, entries, is_hermitian, square_numpy_operator
+from .unknowns import EntryPreconditioner, entries, is_hermitian, square_operator
 
 __all__ = ["AMG"]
 
@@ -54,6 +54,8 @@ class AMG(EntryPreconditioner):
     True
     """
 
+    capability = "M:amg"
+
     def __init__(self, A: Any, method: str = "smoothed_aggregation", *, cycle: str = "V", **settings: Any):
         if method not in METHODS:
             raise ValueError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
@@ -63,7 +65,7 @@ class AMG(EntryPreconditioner):
             import pyamg
         except ImportError:
             raise ImportError('AMG needs PyAMG; install it with: pip install "sciml[amg]"') from None
-        A = square_numpy_operator("AMG", A)
+        A = square_operator(self.capability, A)
         csr = entries("AMG", A)
         if method == "ruge_stuben" and csr.dtype.kind == "c":
             raise TypeError(f"A has dtype {csr.dtype}; Ruge–Stüben AMG expects a real matrix")

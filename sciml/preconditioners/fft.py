@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from ..backends.namespace import Array, require_numpy
+from ..backends.capabilities import require_array
+from ..backends.namespace import Array
 from ..backends.threads import num_threads
 from ..operators import BaseOperator, PoissonOperator
-from .unknowns import ELSEWHERE, square_numpy_operator
+from .unknowns import square_operator
 
 __all__ = ["FFT"]
 
@@ -68,7 +69,7 @@ class FFT(BaseOperator):
     """
 
     def __init__(self, A: Any):
-        A = square_numpy_operator("FFT", A)
+        A = square_operator("M:fft", A)
         if not isinstance(A, PoissonOperator):
             raise TypeError(f"FFT expects a PoissonOperator, but A is a {type(A).__name__}")
         definite = "positive_semidefinite" if A.singular else "positive_definite"
@@ -87,7 +88,7 @@ class FFT(BaseOperator):
         self._drop_zero_mode = all(values[0] == 0.0 for values in self._eigenvalues)
 
     def _apply(self, x: Array) -> Array:
-        require_numpy("FFT", x, ELSEWHERE, argument="the vector")
+        require_array("M:fft", x)
         if x.dtype.kind == "c":
             return self._apply(x.real) + 1j * self._apply(x.imag)
         A = self.A

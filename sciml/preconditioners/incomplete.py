@@ -8,7 +8,7 @@ import numpy as np
 
 from ..operators import PoissonOperator
 from .triangular import TriangularPair, grid_data
-from .unknowns import entries, is_hermitian, square_numpy_operator
+from .unknowns import entries, is_hermitian, square_operator
 
 __all__ = ["IncompleteCholesky"]
 
@@ -62,10 +62,12 @@ class IncompleteCholesky(TriangularPair):
     True
     """
 
+    capability = "M:ic0"
+
     def __init__(self, A: Any, modified: bool = False):
         from ..backends.kernels.numba import incomplete
 
-        A = square_numpy_operator("IncompleteCholesky", A)
+        A = square_operator(self.capability, A)
         self.modified, self.shift = bool(modified), 0.0
         self.label = "MIC(0)" if modified else "IC(0)"
         if isinstance(A, PoissonOperator):

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.sparse
 import scipy.sparse.linalg
 
-from .unknowns import EntryPreconditioner, entries, is_hermitian, square_numpy_operator
+from .unknowns import EntryPreconditioner, entries, is_hermitian, square_operator
 
 __all__ = ["LU"]
 
@@ -46,8 +46,10 @@ class LU(EntryPreconditioner):
     array([1., 1.])
     """
 
+    capability = "M:lu"
+
     def __init__(self, A: Any):
-        A = square_numpy_operator("LU", A)
+        A = square_operator(self.capability, A)
         csr = entries("LU", A)
         properties = {"linear"}
         hermitian = is_hermitian(A, csr)

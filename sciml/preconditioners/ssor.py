@@ -9,7 +9,7 @@ import numpy as np
 
 from ..operators import PoissonOperator
 from .triangular import TriangularPair, grid_data
-from .unknowns import entries, is_hermitian, square_numpy_operator
+from .unknowns import entries, is_hermitian, square_operator
 
 __all__ = ["SSOR"]
 
@@ -52,7 +52,7 @@ class SSOR(TriangularPair):
     def __init__(self, A: Any, omega: float = 1.0):
         if not isinstance(omega, Real) or not 0.0 < omega < 2.0:
             raise ValueError(f"omega is {omega!r}; expected a number with 0 < omega < 2")
-        A = square_numpy_operator("SSOR", A)
+        A = square_operator(self.capability, A)
         self.omega: float = float(omega)
         if isinstance(A, PoissonOperator):
             diagonal, faces = grid_data(A)

@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..backends.namespace import Array, require_numpy
+from ..backends.capabilities import require_array
+from ..backends.namespace import Array
 from ..operators import BaseOperator, PoissonOperator
-from .unknowns import ELSEWHERE
 
 __all__ = ["TriangularPair", "grid_data"]
 
 
 class TriangularPair(BaseOperator):
     """``scale (P + U)⁻¹ P (P + L)⁻¹``, compiled: on CSR triangles, or a stencil with one number per cell."""
+
+    capability = "M:ssor"
 
     def __init__(
         self, A: Any, properties: Iterable[str], e: np.ndarray, *, csr: scipy.sparse.csr_array | None = None,
@@ -31,7 +33,7 @@ class TriangularPair(BaseOperator):
     def _apply(self, x: Array) -> Array:
         from ..backends.kernels.numba import incomplete  # numba takes half a second to load
 
-        require_numpy(type(self).__name__, x, ELSEWHERE, argument="the vector")
+        require_array(self.capability, x)
         # On a singular operator the null space is projected off both sides, which keeps the map symmetric.
         singular = getattr(self.A, "singular", None)
         r = np.ascontiguousarray(x if singular is None else self.A.project(x)).reshape(-1)

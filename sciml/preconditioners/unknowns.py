@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
-from ..backends.namespace import Array, is_array, require_numpy
+from ..backends.capabilities import require, require_array
+from ..backends.namespace import Array
 from ..operators import BaseOperator, PoissonOperator, as_operator
 
 __all__ = ["EntryPreconditioner", "hermitian_defect", "is_hermitian"]
-
-ELSEWHERE = "Jacobi, which runs in every array library"
 
 
 class EntryPreconditioner(BaseOperator):
@@ -27,7 +26,11 @@ class EntryPreconditioner(BaseOperator):
     ----------
     A : BaseOperator
         What it was set up for.
+    capability : str
+        Its row in `sciml.backends.capabilities.CAPABILITIES`.
     """
+
+    capability: str
 
     def __init__(self, A: Any, properties: Iterable[str]):
         super().__init__(A.in_shape, A.out_shape, A.dtype, properties)
@@ -39,7 +42,7 @@ class EntryPreconditioner(BaseOperator):
         raise NotImplementedError(f"{type(self).__name__} does not define _solve")
 
     def _apply(self, x: Array) -> Array:
-        require_numpy(type(self).__name__, x, ELSEWHERE, argument="the vector")
+        require_array(self.capability, x)
         singular = getattr(self.A, "singular", None)
         r = np.ascontiguousarray(x if singular is None else self.A.project(x)).reshape(-1)
         if self._all_unknown:
@@ -51,19 +54,16 @@ class EntryPreconditioner(BaseOperator):
         return z if singular is None else self.A.project(z)
 
 
-def square_numpy_operator(name: str, A: Any) -> Any:
-    """`A` as a square operator whose vectors are NumPy arrays, or a clear error."""
+def square_operator(capability: str, A: Any) -> Any:
+    """`A` as a square operator in an array library that `capability` runs on, or a clear error."""
     operator = as_operator(A)
     if operator.shape[0] != operator.shape[1]:
-        raise ValueError(f"A has shape {operator.shape}; {name} expects a square operator")
-    backend = getattr(operator, "backend", "numpy")
-    if backend != "numpy":
-        raise TypeError(f"{name} runs on NumPy arrays only, but A was made for {backend}; use {ELSEWHERE}")
+        raise ValueError(f"A has shape {operator.shape}; expected a square operator")
     matrix = getattr(operator, "matrix", None)
-    if is_array(matrix):
-        require_numpy(name, matrix, ELSEWHERE, argument="A")
-    elif matrix is not None and not scipy.sparse.issparse(matrix):
-        raise TypeError(f"{name} runs on NumPy and SciPy matrices only, but A is from cupyx; use {ELSEWHERE}")
+    if type(matrix).__module__.startswith("cupyx"):
+        require(capability, "cupy")
+    require_array(capability, matrix)
+    require(capability, getattr(operator, "backend", "numpy"))
     return operator
 
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import scipy.sparse.linalg
 
-from ..backends.namespace import Array, is_complex, norm2, require_numpy
+from ..backends.capabilities import require_array
+from ..backends.namespace import Array, is_complex, norm2
 from .iteration import Callback, System, iterate_until_verified, run
 from .result import SolveResult, Status
 
 __all__ = ["bicgstab", "gmres", "minres"]
-
-ELSEWHERE = "cg, fcg, or sor on a PoissonOperator"
 
 
 def gmres(
@@ -77,7 +76,7 @@ def gmres(
     >>> gmres(np.array([[0.0, 1.0], [-1.0, 0.0]]), np.array([1.0, 2.0])).x
     array([-2.,  1.])
     """
-    require_numpy("gmres", b, ELSEWHERE)
+    require_array("gmres", b)
     if not isinstance(restart, int | np.integer) or restart < 1:
         raise ValueError(f"restart is {restart!r}; expected an integer >= 1")
 
@@ -139,7 +138,7 @@ def minres(
     >>> minres(np.diag([1.0, -2.0, 3.0]), np.ones(3), rtol=1e-10).converged
     True
     """
-    require_numpy("minres", b, ELSEWHERE)
+    require_array("minres", b)
 
     def iterate(system: System) -> Status | None:
         if is_complex(system.b):
@@ -204,7 +203,7 @@ def bicgstab(
     >>> bicgstab(np.array([[4.0, 1.0], [0.0, 3.0]]), np.array([1.0, 2.0])).converged
     True
     """
-    require_numpy("bicgstab", b, ELSEWHERE)
+    require_array("bicgstab", b)
 
     def iterate(system: System) -> Status | None:
         _require_linear("bicgstab", system.M)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backends.capabilities import supports
 from ..backends.namespace import Array, array_namespace, backend_name, is_array, is_complex, is_numpy
 from ..operators import MatrixOperator, PoissonOperator, as_operator
 from ..preconditioners import FFT, LU, PRECONDITIONERS
 from ..preconditioners.unknowns import is_hermitian
-from .iteration import Callback, report
+from .iteration import ON_FAILURE, Callback, report
 from .registry import SOLVERS, prepare, split_method
 from .result import SolveResult, Status
 
@@ -106,6 +107,8 @@ def solve(
         raise ValueError(
             f"M is {M!r}; expected 'auto', None, one of {', '.join(PRECONDITIONERS)}, or an operator"
         )
+    if on_failure not in ON_FAILURE:
+        raise ValueError(f"on_failure is {on_failure!r}; expected one of {', '.join(ON_FAILURE)}")
     common = {"x0": x0, "rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     if method != "auto":
         candidate = _named(method, M)
@@ -191,7 +194,8 @@ def _candidates(A: Any, b: Array, M: Any) -> Iterator[Candidate]:
 
 def _for_poisson(A: PoissonOperator, b: Array) -> Iterator[Candidate]:
     if not is_numpy(b):
-        yield Candidate("cg", "jacobi", f"A is a Poisson operator, and this runs on {backend_name(b)} arrays")
+        name = "multigrid" if supports("M:multigrid", backend_name(b)) else "jacobi"
+        yield Candidate("cg", name, f"A is a Poisson operator, and this runs on {backend_name(b)} arrays")
         return
     transforms = FFT(A)
     if transforms.exact:

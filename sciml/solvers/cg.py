@@ -126,18 +126,18 @@ class Updates:
         """Bring ``system.x`` up to date, where the iterate is kept elsewhere."""
 
 
-def _updates(system: System, r: Array, flexible: bool) -> Any:
+def _updates(system: System, r: Array, norm: float, flexible: bool) -> Any:
     A = system.A
     if isinstance(A, PoissonOperator) and A.compiled_for(system.b) and not flexible:
         from .cg_grid import GridUpdates  # loads compiled kernels
 
-        return GridUpdates(system, r)
+        return GridUpdates(system, r, norm)
     return Updates(system, r)
 
 
 def _sweep(system: System, r: Array, norm: float, flexible: bool) -> tuple[Status | None, float]:
     """Iterate from residual `r` until `System.record` or a breakdown ends it."""
-    updates = _updates(system, r, flexible)
+    updates = _updates(system, r, norm, flexible)
     rho_old: float | None = None
     r_old = None
     while True:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.kernels.numba import grid_cg
+from ..backends.kernels.numba import grid_cg, stencil
 from ..backends.namespace import norm2
 from ..backends.threads import parallel
 from .iteration import System
@@ -26,13 +26,14 @@ class GridUpdates:
     zero in cells without an unknown, so that the stencil needs no mask.
     """
 
-    def __init__(self, system: System, r: np.ndarray):
+    def __init__(self, system: System, r: np.ndarray, norm: float):
         self._system = system
         self._grid = grid = system.A.kernel_grid
         dtype = system.b.dtype
         self._stencil = grid.stencil(dtype)
         self._x, self._r, self._p = (np.zeros(grid.padded, dtype) for _ in range(3))
         self._sums = np.zeros(grid.shape[0])
+        self._fused = system.M is not None and system.M.in_shape == system.A.in_shape
         self._z: np.ndarray = self._r
         self._factor = 1.0
         residual = r.reshape(-1)
@@ -45,12 +46,16 @@ class GridUpdates:
             if not system.x_is_zero:
                 outside += system.x.reshape(-1)[self._blank]
             self._outside = outside if np.any(outside) else None
-            self._r[self._blank] = 0
+            if np.any(residual[self._blank]):
+                self._r[self._blank] = 0
+                norm = norm2(self._r)
         if not system.x_is_zero:
             self._x[: grid.cells] = system.x.reshape(-1)
             if self._blank is not None:
                 self._x[self._blank] = 0
-        self._norm = norm2(self._r)
+        self._norm = norm
+        if dtype == np.float64:
+            system.recompute = self.recompute
 
     @property
     def r(self) -> np.ndarray:
@@ -63,7 +68,7 @@ class GridUpdates:
     def precondition(self) -> float:
         """``z = M r``; returns ``⟨r, z⟩``."""
         system = self._system
-        scaled = getattr(system.M, "apply_scaled", None)
+        scaled = getattr(system.M, "apply_scaled", None) if self._fused else None
         if system.M is None:
             self._z, self._factor = self._r, 1.0
             return self._norm**2
@@ -98,3 +103,9 @@ class GridUpdates:
         if self._outside is not None:
             self._system.x = self._system.x.copy()
             self._system.x.reshape(-1)[self._blank] = self._outside
+
+    def recompute(self) -> tuple[np.ndarray, float]:
+        """``b − A x`` and its norm, from the iterate alone; written over `p`, which a restart discards."""
+        grid, b = self._grid, np.ascontiguousarray(self._system.b).reshape(-1)
+        sums = parallel(stencil.residual, grid.shape[0], self._x, b, self._p, self._stencil, grain=grid.grain)
+        return self._view(self._p), math.sqrt(sum(sums))

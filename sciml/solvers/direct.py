@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..backends.namespace import Array, require_numpy
+from ..backends.capabilities import require_array
+from ..backends.namespace import Array
 from ..preconditioners import FFT, LU
 from .iteration import Callback
 from .result import SolveResult
 from .stationary import richardson
 
 __all__ = ["fast_poisson", "splu"]
-
-ELSEWHERE = "cg, fcg, or sor on a PoissonOperator"
 
 
 def splu(
@@ -65,7 +64,7 @@ def splu(
     >>> splu(np.array([[0.0, 2.0], [1.0, 1.0]]), np.array([2.0, 3.0])).x
     array([2., 1.])
     """
-    require_numpy("splu", b, ELSEWHERE)
+    require_array("splu", b)
     if M is not None and not isinstance(M, LU):
         raise TypeError(f"M is a {type(M).__name__}; splu expects the factors of A, an LU, or None")
     rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
@@ -112,7 +111,7 @@ def fast_poisson(
     >>> result.converged, result.iterations
     (True, 1)
     """
-    require_numpy("fast_poisson", b, ELSEWHERE)
+    require_array("fft", b)
     if M is not None and not isinstance(M, FFT):
         raise TypeError(f"M is a {type(M).__name__}; fast_poisson expects an FFT or None")
     transforms = FFT(A) if M is None else M

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..backends.capabilities import require_array
 from ..backends.namespace import Array, norm2
 from ..operators import as_operator
 from .iteration import Callback, System, iterate_until_verified, run
@@ -58,7 +59,16 @@ def multigrid(
     References
     ----------
     Trottenberg, Oosterlee and Schüller, Multigrid (Academic Press, 2001).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml import PoissonOperator, multigrid
+    >>> A, b = PoissonOperator((64, 64)), np.ones((64, 64))
+    >>> multigrid(A, b).iterations < 20
+    True
     """
+    require_array("multigrid", b)
     if M is None:
         from ..preconditioners import make_preconditioner
 

@@ -75,7 +75,7 @@ def _bad_operator(bench: Bench) -> Iterator[str]:
     """An ``A`` that is not square or not an operator is refused by name."""
     wide = bench.probes.normal((4, 5))
     b = bench.probes.normal((4,))
-    yield from _refused("a wide A", ValueError, "A", lambda: bench.run(b, wide))
+    yield from _refused("a wide A", (ValueError, TypeError), "A", lambda: bench.run(b, wide))
     yield from _refused("an A that is a string", TypeError, "A", lambda: bench.run(b, "matrix"))
     small = CallableOperator(lambda r: r, 3, properties={"symmetric", "positive_definite"})
     if "M" in inspect.signature(bench.solve).parameters:

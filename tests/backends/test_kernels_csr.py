@@ -51,15 +51,15 @@ def test_gauss_seidel_backward_is_the_adjoint():
     indptr, indices, data = triple(A)
     inverse = (1 / A.diagonal()).astype(np.float32)
     order = np.random.default_rng(4).permutation(n).astype(np.int32)
-    E = {}
+    errors = {}
     for backward in (False, True):
         columns = []
         for k in range(n):
             x, b = np.zeros(n, np.float32), np.eye(n, dtype=np.float32)[k]
             csr.gauss_seidel(0, n, backward, order, indptr, indices, data, inverse, b, x, np.float32(1.3))
             columns.append(x)
-        E[backward] = np.array(columns).T
-    np.testing.assert_allclose(E[True], E[False].T, rtol=1e-4, atol=1e-6)
+        errors[backward] = np.array(columns).T
+    np.testing.assert_allclose(errors[True], errors[False].T, rtol=1e-4, atol=1e-6)
 
 
 def test_colouring_is_proper():

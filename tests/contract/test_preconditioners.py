@@ -62,7 +62,7 @@ def test_repr_is_informative(name):
 @pytest.mark.parametrize("name", PRECONDITIONERS)
 @pytest.mark.parametrize("A", [np.ones((3, 4)), "matrix"], ids=["wide", "string"])
 def test_bad_operators_are_refused(name, A):
-    with pytest.raises((TypeError, ValueError), match=r"\bA\b|PoissonOperator"):
+    with pytest.raises((TypeError, ValueError), match=r"\bA\b"):
         make_preconditioner(name, A)
 
 

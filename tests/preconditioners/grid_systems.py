@@ -1,11 +1,9 @@
-"""A plain stand-in for `PoissonOperator`: the contract the multigrid code reads, with a SciPy matrix beside it."""
+"""A plain stand-in for `PoissonOperator`: what the multigrid code reads, and a SciPy matrix beside it."""
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
-
-OPEN = {"D": "D", "N": "N", "P": "P"}
 
 
 class GridSystem:

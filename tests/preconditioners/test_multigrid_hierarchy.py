@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -78,7 +80,7 @@ def test_smoothed_levels_are_galerkin(name):
     system = SYSTEMS[name]()
     M = Multigrid(system, coarsest_size=2, smooth_from=1)
     matrices = M.level_matrices()
-    for (A, P), (A_coarse, _) in zip(matrices[:-1], matrices[1:], strict=True):
+    for (A, P), (A_coarse, _) in itertools.pairwise(matrices):
         expected = (P.T @ A @ P).toarray()
         np.testing.assert_allclose(
             A_coarse.toarray(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()

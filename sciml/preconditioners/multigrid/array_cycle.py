@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse
 
-from ...backends.namespace import Array, array_namespace, dtype_name, from_numpy, sparse_from_scipy
+from ...backends.namespace import Array, array_namespace, from_numpy, norm2, sparse_from_scipy
 from .chebyshev import chebyshev_coefficients
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = ["ArrayCycle"]
 
 @dataclass
 class _Level:
-    """``A`` (a callable), the inverse diagonal, the transfer to the next level and its smoother's recursion."""
+    """``A`` (a callable), inverse diagonal, transfer to the next level, the smoother's recursion."""
 
     apply: Any
     inverse_diagonal: Array
@@ -43,24 +43,22 @@ class ArrayCycle:
         Whose hierarchy and settings are used.
     A : PoissonOperator
         Made for the backend and device in question.
-    dtype : str
-        Precision of the cycle.
     """
 
-    def __init__(self, M: Multigrid, A: Any, dtype: str):
+    def __init__(self, M: Multigrid, A: Any):
         backend, place = A.backend, A._device
-        self._shape = A.in_shape
+        self._dtype = M.dtype.name
         self.levels: list[_Level] = []
 
         def put(values: np.ndarray) -> Array:
-            return from_numpy(values.astype(dtype), backend, place)
+            return from_numpy(values, backend, dtype=self._dtype, device=place)
 
         def matrix(values: scipy.sparse.csr_array) -> Any:
-            return sparse_from_scipy(values.astype(dtype), backend, place)
+            return sparse_from_scipy(values.astype(self._dtype), backend, device=place)
 
         def stencil(x: Array) -> Array:
             xp = array_namespace(x)
-            return xp.reshape(A._apply_sliced(xp.reshape(x, self._shape)), (-1,))
+            return xp.reshape(A._apply_sliced(xp.reshape(x, A.in_shape)), (-1,))
 
         # The stencil is diagonally dominant: no eigenvalue of D⁻¹A exceeds two.
         degree = 2 * M._sweeps(0)
@@ -81,12 +79,21 @@ class ArrayCycle:
             if P is not None:
                 level.prolongation, level.restriction = matrix(P), matrix(P.T.tocsr())
             self.levels.append(level)
-        inverse = M.coarsest.inverse
-        self._coarsest = None if inverse is None else put(inverse / M._unit)
+        coarsest = M.coarsest.inverse
+        self._coarsest = None if coarsest is None else put(coarsest / M._unit)
 
     def __call__(self, r: Array) -> Array:
-        """One cycle from a zero guess on the flat residual `r`, in the precision of the cycle."""
-        return self._cycle(0, r)
+        """One cycle from a zero guess; the result has the shape and dtype of `r`."""
+        xp = array_namespace(r)
+        if xp.isdtype(r.dtype, "complex floating"):
+            return self(xp.real(r)) + 1j * self(xp.imag(r))
+        norm = norm2(r)
+        if norm == 0:
+            return r * 1
+        # Normalised first, so that no residual is too small or too large for the cycle's precision.
+        b = xp.astype(xp.reshape(r / norm, (-1,)), getattr(xp, self._dtype))
+        z = xp.reshape(self._cycle(0, b), tuple(r.shape))
+        return norm * xp.astype(z, r.dtype)
 
     def _cycle(self, depth: int, b: Array) -> Array:
         last = depth == len(self.levels) - 1
@@ -108,9 +115,3 @@ class ArrayCycle:
             x = x + d
             zero = False
         return x
-
-
-def single_precision(r: Array) -> Array:
-    """`r` in the float32 dtype of its library."""
-    xp = array_namespace(r)
-    return r if dtype_name(r) == "float32" else xp.astype(r, xp.float32)

@@ -1,8 +1,9 @@
 """Set-up of the multigrid hierarchy: grid, blocks split by connectivity, then smoothed aggregation.
 
 Level 0 is the matrix-free grid. Level 1 has one unknown per connected component of each block of 2x2x2 cells.
-Deeper levels are sparse matrices; their aggregates are the connected pieces of blocks of blocks, and their prolongation is
-smoothed by one Jacobi step from level `smooth_from` on (Vaněk, Mandel and Brezina, Computing 56, 1996).
+Deeper levels are sparse matrices; their aggregates are the connected pieces of blocks of blocks, and their
+prolongation is smoothed by one Jacobi step from level `smooth_from` on (Vaněk, Mandel and Brezina, Computing
+56, 1996).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ...backends.threads import parallel
 __all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
 
 STRONG = 0.05
-"""Connections of a coarse level weaker than this fraction of the smaller diagonal do not join unknowns of a block."""
+"""Connections weaker than this fraction of the smaller diagonal do not join unknowns of a block."""
 
 JACOBI_PROLONGATOR = 2.0 / 3.0
 
@@ -31,7 +32,7 @@ GRAIN_ROWS = 1_500
 
 
 def block_factors(shape, weights) -> tuple[int, int, int]:
-    """Which axes to coarsen: those whose weight is within a factor 4 of the largest (semi-coarsening otherwise)."""
+    """Which axes to coarsen: those whose weight is within a factor 4 of the largest."""
     able = [n > 1 and w > 0 for n, w in zip(shape, weights, strict=True)]
     largest = max((w for w, a in zip(weights, able, strict=True) if a), default=0.0)
     return tuple(2 if a and 4.0 * w > 1.0001 * largest else 1 for w, a in zip(weights, able, strict=True))  # type: ignore[return-value]
@@ -39,17 +40,20 @@ def block_factors(shape, weights) -> tuple[int, int, int]:
 
 @dataclass
 class BlockLevel:
-    """The first coarse level as a stencil on the grid of blocks, and the couplings of extra unknowns beside it.
+    """The first coarse level as a stencil on the grid of blocks, and the couplings of extra unknowns beside
+    it.
 
-    Unknowns are numbered: one per block (empty ones too), a row of zeros, extra unknowns. `extras` is the tuple
+    Unknowns are numbered: one per block (empty ones too), a row of zeros, extra unknowns. `extras` is the
+    tuple
     ``(fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight, ex_start, ex_colour, ex_ptr, ex_col,
-    ex_weight, ex_diag, first)``: "fix" lists, per plane, the regular unknowns that have extra neighbours and these couplings;
-    "ex" lists the extra unknowns of a plane with all their couplings. ``first`` is the number of the first extra.
+    ex_weight, ex_diag, first)``: "fix" lists, per plane, the regular unknowns that have extra neighbours and
+    these couplings; "ex" lists the extra unknowns of a plane with all their couplings. ``first`` is the
+    number of the first extra.
     """
 
     block_shape: tuple[int, int, int]
     periodic: tuple[int, ...]
-    faces: tuple[np.ndarray, np.ndarray, np.ndarray]
+    faces: tuple[np.ndarray, ...]
     q: np.ndarray
     extras: tuple[Any, ...]
     extra_block: np.ndarray
@@ -190,7 +194,8 @@ class SparseLevel:
 
 @dataclass
 class Transfer:
-    """Prolongation from a coarse sparse level: piecewise constant on aggregates, smoothed where `P` is given (CSR).
+    """Prolongation from a coarse sparse level: piecewise constant on aggregates, smoothed where `P` is given
+    (CSR).
 
     Aggregate I owns the unknowns ``members[ptr[I]:ptr[I + 1]]``; `agg` names the aggregate of every unknown.
     """
@@ -318,8 +323,8 @@ def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: floa
 
     planes = np.arange(m0 + 1) * (m1 * m2)
     overflow = (
-        np.searchsorted(fix_slot, planes), fix_slot, parity(fix_slot), fix_ptr, first + extra_of_entry[to_slot],
-        weights[to_slot],
+        np.searchsorted(fix_slot, planes), fix_slot, parity(fix_slot), fix_ptr,
+        first + extra_of_entry[to_slot], weights[to_slot],
         np.searchsorted(extra_block, planes), parity(extra_block), ptr, columns, weights, diag, first,
     )  # fmt: skip
     periodic = tuple(int(p and m > 1) for p, m in zip(grid.periodic, coarse_shape, strict=True))
@@ -364,7 +369,7 @@ def coarser_blocks(block_of, shape, factors, coarse_shape):
 
 
 def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float):
-    """Aggregate a sparse level by blocks of its blocks; returns the transfer and the Galerkin level, or None if empty."""
+    """Aggregate a level by blocks of its blocks; returns the transfer and the Galerkin level, or None."""
     shape = level.block_shape
     coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     block_of = coarser_blocks(level.block_of, shape, factors, coarse_shape)
@@ -421,7 +426,7 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
     dense = 0.5 * (dense + dense.T)
     active = level.diag > 0
     dense[~active, ~active] = 1.0
-    count, labels = connected_components(A, directed=False)
+    _, labels = connected_components(A, directed=False)
     sums = np.bincount(labels, weights=A @ np.ones(level.n))
     totals = np.bincount(labels, weights=np.abs(level.diag))
     sizes = np.bincount(labels)
@@ -435,9 +440,14 @@ def coarsest_solve(level: SparseLevel) -> Coarsest:
         # Make the constants exact null vectors, then lift them to eigenvalue `strength`.
         project = np.eye(level.n) - kernel @ kernel.T
         dense = project @ dense @ project + strength * (kernel @ kernel.T)
+    # Smoothing can annihilate a vector of a tiny component, and the matrix is singular there. No harm:
+    # what a slightly shifted inverse does to that vector, the prolongation annihilates again.
+    dense[np.diag_indices(level.n)] *= 1.0 + 1e-6
     inverse = np.ascontiguousarray(dense)
     csr.invert(inverse)
     if kernel.shape[1]:
         inverse -= (kernel @ kernel.T) / strength
     inverse[~active, ~active] = 0.0
+    if not np.isfinite(inverse).all():
+        return Coarsest(None)
     return Coarsest(np.ascontiguousarray(0.5 * (inverse + inverse.T), np.float32))

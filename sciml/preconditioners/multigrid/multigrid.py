@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.grid import Grid
-from ...backends.kernels.numba import csr, smoothers, stencil, transfer
+from ...backends.capabilities import require
+from ...backends.grid import GRAIN_CELLS, Grid
+from ...backends.kernels.numba import codes, csr, smoothers, stencil, transfer
+from ...backends.namespace import backend_name, norm2, vdot
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
+from ..unknowns import square_operator
+from .array_cycle import ArrayCycle
 from .chebyshev import chebyshev_coefficients
 from .hierarchy import (
     GRAIN_ROWS,
@@ -47,10 +51,11 @@ class PerLevel:
 class Multigrid(BaseOperator):
     """Symmetric positive definite multigrid cycle for a `PoissonOperator`, to be used as ``M`` in ``cg``.
 
-    The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous media take
-    no more iterations than a box. Post-smoothing is the adjoint of pre-smoothing, which makes the cycle a symmetric
-    positive definite linear map for every choice of the parameters below (``0 < omega < 2``, scaling > 0). It runs in
-    float32; residuals are normalised first, so the result scales exactly with its input's size.
+    The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous
+    media take no more iterations than a box. Post-smoothing is the adjoint of pre-smoothing, which makes the
+    cycle a symmetric positive definite linear map for every choice of the parameters below (``0 < omega <
+    2``, scaling > 0). It runs in float32; residuals are normalised first, so the result scales exactly with
+    its input's size.
 
     Parameters
     ----------
@@ -59,7 +64,8 @@ class Multigrid(BaseOperator):
     omega : float or sequence of float, optional
         Relaxation of the red-black smoother, one per level (the last repeats).
     sweeps : int or sequence of int
-        Smoothing sweeps before and after the coarse correction.
+        Smoothing sweeps before and after the coarse correction, one per level (the last repeats). More on the
+        small deep levels cost next to nothing and keep iterations from growing with size.
     cycle : {"V", "W"}
         W visits every level below the first coarse one twice as often as the one above it.
     coarse_scaling : float or sequence of float
@@ -77,9 +83,9 @@ class Multigrid(BaseOperator):
 
     Notes
     -----
-    References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55 (1995)
-    379-393 (over-correction); P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed aggregation",
-    Computing 56 (1996) 179-196.
+    References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55
+    (1995) 379-393 (over-correction); P. Vaněk, J. Mandel, M. Brezina, "Algebraic multigrid by smoothed
+    aggregation", Computing 56 (1996) 179-196.
     """
 
     def __init__(
@@ -87,7 +93,7 @@ class Multigrid(BaseOperator):
         A: Any,
         *,
         omega: float | Sequence[float] | None = None,
-        sweeps: int | Sequence[int] = (1, 2),
+        sweeps: int | Sequence[int] = (2, 2, 2, 4),
         cycle: str = "V",
         coarse_scaling: float | Sequence[float] = 0.5,
         smooth_from: int | None = 2,
@@ -103,13 +109,19 @@ class Multigrid(BaseOperator):
             raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
         if interpolation != "constant":
             raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
+        if not hasattr(A, "grid3"):
+            A = square_operator("M:multigrid", A)
+            raise TypeError(
+                f"Multigrid expects a PoissonOperator, but A is a {type(A).__name__} (AMG takes matrices)"
+            )
+        require("M:multigrid", getattr(A, "backend", "numpy"))
         start = time.perf_counter()
         self.cycle = cycle
         self.split = bool(split)
         self.smooth_from = smooth_from if split else None
         self.coarsest_size = int(coarsest_size)
         self._sweeps = PerLevel("sweeps", sweeps, int)
-        self._omega = PerLevel("omega", 1.2 if omega is None else omega, float)
+        self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
         self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
         for level in range(MAX_LEVELS):
             if not 0 < self._omega(level) < 2:
@@ -124,6 +136,8 @@ class Multigrid(BaseOperator):
         self.smoother = smoother if self.grid.two_colourable else "chebyshev"
         self._local = threading.local()
         self._prepare()
+        self.backend = getattr(A, "backend", "numpy")
+        self._array_cycle = None if self.backend == "numpy" else ArrayCycle(self, A)
         self.setup_seconds = time.perf_counter() - start
 
     # ------------------------------------------------------------------------------------------ set-up
@@ -142,14 +156,14 @@ class Multigrid(BaseOperator):
         if self.smooth_from is not None and not isotropic:
             self._smooth_from = min(self.smooth_from, 1)
         self.coarsest = Coarsest(None)
+        self.levels: list[BlockLevel | SparseLevel] = []
         if max(factors) == 1:
-            self.levels = []
             return
         self.blocks, block_level = first_coarse_level(
             grid, factors, split=self.split, coarse_scaling=self._coarse_scaling(0), shift=shift
         )
         level = block_level.sparse()
-        self.levels: list[BlockLevel | SparseLevel] = [block_level]
+        self.levels = [block_level]
         if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
             # Solved directly, or smoothed with more than two colours: either way in CSR.
             level.colour(True, grid.periodic)
@@ -207,16 +221,16 @@ class Multigrid(BaseOperator):
         grid = self.grid
         for phase in range(1, 4 if kind == smoothers.PROLONG else 3):
             parallel(
-                smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil, self._comb,
-                work.blocks, e, None, dots, grain=grid.grain,
+                smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil,
+                self._comb, work.blocks, e, None, dots, grain=grid.grain,
             )  # fmt: skip
 
     def _chebyshev_grid(self, work, b, scale) -> None:
         grid = self.grid
         for a, c in chebyshev_coefficients(2 * self._sweeps(0)):
             parallel(
-                smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c), b,
-                scale, self._stencil, grain=grid.grain,
+                smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c),
+                b, scale, self._stencil, grain=grid.grain,
             )  # fmt: skip
             work.x, work.y = work.y, work.x
 
@@ -224,7 +238,9 @@ class Multigrid(BaseOperator):
         """One cycle on ``scale b``; returns the work vector z (with its appended row of zeros)."""
         work = self._workspace()
         grid, sweeps = self.grid, self._sweeps(0)
-        s = np.float64(scale)
+        # Every later pass reads four bytes a cell instead of eight, and converts nothing.
+        parallel(codes.scaled_copy, grid.cells, b, scale, work.b, grain=GRAIN_CELLS)
+        b, s = work.b, np.float32(1)
         none = work.no_dots
         if self.smoother == "red-black":
             self._smooth_grid(work, b, s, smoothers.ZERO, work.e, 0, none)
@@ -236,8 +252,8 @@ class Multigrid(BaseOperator):
         if self.levels:
             coarse = work.levels[0]
             parallel(
-                transfer.restrict_residual, work.blocks[1][0], work.x, b, s, self._stencil, work.blocks, coarse.b,
-                grain=max(1, grid.grain // 2),
+                transfer.restrict_residual, work.blocks[1][0], work.x, b, s, self._stencil, work.blocks,
+                coarse.b, grain=max(1, grid.grain // 2),
             )  # fmt: skip
             self._coarse_cycle(0, work)
         if self.smoother == "red-black":
@@ -264,7 +280,7 @@ class Multigrid(BaseOperator):
             self._chebyshev_grid(work, b, s)
             if dots.size:
                 dots[:] = 0
-                dots[0] = np.dot(work.x[: grid.cells].astype(np.float64), b[: grid.cells])
+                dots[0] = np.dot(work.x[: grid.cells], b)
         return work.x
 
     def _smooth_coarse(self, index: int, work, backward: bool) -> None:
@@ -279,7 +295,7 @@ class Multigrid(BaseOperator):
         A = (level.indptr, level.indices, level.data)
         sizes = np.diff(level.colour_start)
         for _ in range(self._sweeps(index + 1)):
-            if level.n < 4 * GRAIN_ROWS:
+            if sizes.max(initial=0) < 2 * GRAIN_ROWS:
                 csr.gauss_seidel(
                     0,
                     level.colour_start[-1],
@@ -307,8 +323,9 @@ class Multigrid(BaseOperator):
             kind = smoothers.ZERO if not backward and sweep == 0 else smoothers.PLAIN
             for phase in (1, 2):
                 parallel(
-                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1), self._block_stencil,
-                    self._block_comb, work.blocks, work.e, level.extras, work.no_dots, grain=level.grain,
+                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1),
+                    self._block_stencil, self._block_comb, work.blocks, work.e, level.extras, work.no_dots,
+                    grain=level.grain,
                 )  # fmt: skip
 
     def _residual_coarse(self, index: int, work) -> None:
@@ -324,7 +341,7 @@ class Multigrid(BaseOperator):
 
     def _coarse_cycle(self, index: int, work) -> None:
         """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
-        level, v = self.levels[index], work.levels[index]
+        v = work.levels[index]
         if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
             csr.dense_product(self.coarsest.inverse, v.b, v.x)
             return
@@ -369,7 +386,7 @@ class Multigrid(BaseOperator):
         if norm is None:
             # Dividing by the largest entry first keeps squares in range.
             peak = float(np.abs(r[:cells]).max(initial=0.0))
-            norm = peak * float(np.linalg.norm(r[:cells] / peak)) if 0 < peak < np.inf else peak
+            norm = peak * norm2(r[:cells] / peak) if 0 < peak < np.inf else peak
         work = self._workspace()
         if not norm > 0 or not np.isfinite(norm):
             work.x[:] = 0 if norm == 0 else np.nan
@@ -378,28 +395,36 @@ class Multigrid(BaseOperator):
         dots = work.dots
         z = self._run(r, scale, dots)
         factor = 1.0 / (scale * self._unit)
-        return z, factor, float(dots.sum()) * factor
+        return z, factor, float(dots.sum()) * factor / scale
 
     def apply_dot(self, r: np.ndarray) -> tuple[np.ndarray, float]:
-        """``(M r, r · M r)`` in one go; `r` is flat or grid-shaped float64."""
-        flat = np.ascontiguousarray(r, np.float64).reshape(-1)
-        z, factor, dot = self.apply_scaled(flat)
-        return (factor * z[: self.grid.cells].astype(np.float64)).reshape(r.shape), dot
-
-    def _apply(self, r: np.ndarray) -> np.ndarray:
+        """``M r`` and the real part of ``⟨r, M r⟩``, in one go where `r` is real and every cell an unknown."""
+        if backend_name(r) != self.backend:
+            raise TypeError(
+                f"the vector is a {backend_name(r)} array; this Multigrid expects {self.backend} arrays"
+            )
+        if self._array_cycle is not None:
+            z = self._array_cycle(r)
+            return z, vdot(r, z).real
         if r.dtype.kind == "c":
-            return self._apply(r.real) + 1j * self._apply(r.imag)
+            (z, real), (w, imaginary) = self.apply_dot(r.real), self.apply_dot(r.imag)
+            return (z + 1j * w).astype(r.dtype, copy=False), real + imaginary
         flat = np.ascontiguousarray(r, np.float64).reshape(-1)
-        z = self.apply_dot(flat)[0]
+        padded, factor, dot = self.apply_scaled(flat)
+        z = factor * padded[: self.grid.cells].astype(np.float64)
         if self.grid.unknowns < self.grid.cells:
             blank = self.grid.q == self.grid.none
             z[blank] = flat[blank] / self._outside
-        return z.reshape(r.shape).astype(r.dtype, copy=False)
+            dot += float(flat[blank] @ z[blank])
+        return z.reshape(r.shape).astype(r.dtype, copy=False), dot
+
+    def _apply(self, r: np.ndarray) -> np.ndarray:
+        return self.apply_dot(r)[0]
 
     # ------------------------------------------------------------------------------------------ information
 
     def level_matrices(self) -> list[tuple[Any, Any]]:
-        """``(A, P)`` of every coarse level as SciPy CSR; P prolongs from the next coarser level (None on the last)."""
+        """``(A, P)`` of every coarse level as SciPy CSR; P prolongs from the next level (None at the end)."""
         from scipy.sparse import csr_matrix
 
         out = []
@@ -428,8 +453,8 @@ class Multigrid(BaseOperator):
         """Bytes one cycle must move, every array counted once per pass that reads or writes it."""
         cells, q = self.grid.cells, self.grid.q.itemsize + (12 if self.grid.faces is not None else 0)
         sweeps = self._sweeps(0)
-        read_write = 8 + q + 4 + 4
-        total = cells * ((8 + q + 4) + (8 + q + 4) + (2 * sweeps - 1) * read_write)
+        # Copy of the residual; first sweep, which never reads x; restriction; the other sweeps.
+        total = cells * ((8 + 4) + (4 + q + 4) + (4 + q + 4) + (2 * sweeps - 1) * (4 + q + 4 + 4))
         for index, level in enumerate(self.levels):
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
                 total += self.coarsest.inverse.nbytes
@@ -464,13 +489,15 @@ class Multigrid(BaseOperator):
 
     def __repr__(self) -> str:
         lines = [
-            f"Multigrid {self.cycle}-cycle, {1 + len(self.levels)} levels, set-up {self.setup_seconds:.3f} s, "
+            f"Multigrid {self.cycle}-cycle, {1 + len(self.levels)} levels, "
+            f"set-up {self.setup_seconds:.3f} s, "
             f"{self.nbytes / 2**20:.1f} MiB, operator complexity {self.operator_complexity:.2f}",
             "level    unknowns   non-zeros  colours  smoother",
         ]
         colours = 2 if self.smoother == "red-black" else 1
         lines.append(
-            f"{0:5d}{self.grid.unknowns:12d}  {'matrix-free':>10}{colours:9d}  {self.smoother} x{self._sweeps(0)}"
+            f"{0:5d}{self.grid.unknowns:12d}  {'matrix-free':>10}{colours:9d}  "
+            f"{self.smoother} x{self._sweeps(0)}"
         )
         for index, level in enumerate(self.levels):
             last = index == len(self.levels) - 1 and self.coarsest.inverse is not None
@@ -490,7 +517,7 @@ class Workspace:
     def __init__(self, M: Multigrid):
         grid = M.grid
         padded = grid.cells + grid.shape[2]
-        self.x = np.zeros(padded, np.float32)
+        self.b, self.x = np.zeros(grid.cells, np.float32), np.zeros(padded, np.float32)
         if M.smoother == "chebyshev":
             self.y, self.d = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
         self.dots = np.zeros(grid.shape[0])

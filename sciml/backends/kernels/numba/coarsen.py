@@ -1,12 +1,13 @@
 """From the grid to the first coarse level: one unknown per connected component of every block of cells.
 
-The Galerkin operator of piecewise constant transfer is again a 7-point stencil on the grid of blocks, as long as
-one looks at the first component of every block. Couplings with the *extra* unknowns of split blocks do not fit
-it and are kept in CSR. See `sciml.backends.kernels.numba.transfer` for how blocks and components are stored.
+The Galerkin operator of piecewise constant transfer is again a 7-point stencil on the grid of blocks, as long
+as one looks at the first component of every block. Couplings with the *extra* unknowns of split blocks do not
+fit it and are kept in CSR. See `sciml.backends.kernels.numba.transfer` for how blocks and components are
+stored.
 
-The eight cells of a block are bits: bit ``4 di + 2 dj + dk``. Coarse weights are ``scale[a]`` times the sum of fine
-weights across the face, with scale 1/2 along axes that are coarsened (the over-correction that piecewise constant
-interpolation needs: Braess, Computing 55, 1995) and 1 along others.
+The eight cells of a block are bits: bit ``4 di + 2 dj + dk``. Coarse weights are ``scale[a]`` times the sum
+of fine weights across the face, with scale 1/2 along axes that are coarsened (the over-correction that
+piecewise constant interpolation needs: Braess, Computing 55, 1995) and 1 along others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ __all__ = [
 
 @jit
 def _flood(occupied, e0, e1, e2):
-    """Component numbers, four bits a cell; ``e_a`` has a bit at each cell joined to its upper neighbour along a."""
+    """Component numbers, four bits a cell; ``e_a`` marks cells joined to their upper neighbour along a."""
     labels = np.int64(0)
     for child in range(8):
         if not (occupied >> child) & 1:
@@ -118,7 +119,7 @@ def block_labels(bits, block_i, block_j, block_k, shape, factors, faces, split):
 
 @jit
 def scan_blocks(start, stop, stencil, factors, coarse_shape, split, bits, split_count, extra_count):
-    """First pass over block planes: occupied cells of every block; split blocks and extra unknowns per block row."""
+    """First pass over block planes: cells of every block, split blocks and extra unknowns per block row."""
     shape, faces = stencil[0], stencil[7]
     _, m1, m2 = coarse_shape
     for i in range(start, stop):
@@ -140,7 +141,7 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, split, bits, split_
 
 @jit
 def fill_blocks(start, stop, shape, faces, blocks, extra_start, first, bits, extra_block):
-    """Second pass: the list of split blocks, the block of every extra unknown, first components only in `bits`."""
+    """Second pass: list split blocks and the blocks of extra unknowns; `bits` keeps first components only."""
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
     _, m1, m2 = coarse_shape
     for i in range(start, stop):
@@ -201,8 +202,8 @@ def _weight(axis, upper, o, o_neighbour, w, faces):
 def _component_row(i, j, k, labels, label, unknown, stencil, blocks, scale, shift, columns, values, lifts):
     """Galerkin row of one component of a split block, by a loop over its cells and their neighbours.
 
-    Fills ``columns, values`` (positive weights) and ``lifts``: what a neighbour's diagonal gains because the weight
-    is scaled by its axis' factor, not by ``scale[3]``. Returns the number of entries and the diagonal.
+    Fills ``columns, values`` (positive weights) and ``lifts``: what a neighbour's diagonal gains because the
+    weight is scaled by its axis' factor, not by ``scale[3]``. Returns the number of entries and the diagonal.
     """
     shape, periodic, q, d0, d1, none, w, faces = stencil
     factors, coarse_shape = blocks[0], blocks[1]
@@ -280,8 +281,8 @@ def extra_rows(start, stop, fill, stencil, blocks, scale, shift, first, ptr, col
                 unknown = split_extra[s] + label - 1
                 e = unknown - first
                 count, d = _component_row(
-                    row // m1, row % m1, split_block[s], labels, label, unknown, stencil, blocks, scale, shift,
-                    col, val, lift,
+                    row // m1, row % m1, split_block[s], labels, label, unknown, stencil, blocks, scale,
+                    shift, col, val, lift,
                 )  # fmt: skip
                 if not fill:
                     ptr[e + 1] = count
@@ -305,9 +306,9 @@ def _layer(bits, axis, top):
 @jit
 def coarse_stencil(start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc):
     """Face weights ``g`` between the first components of neighbouring blocks."""
-    shape, periodic, q, d0, d1, none, w, faces = stencil
-    n0, n1, n2 = shape
-    m0, m1, m2 = coarse_shape
+    shape, periodic, _, _, _, _, w, faces = stencil
+    _, n1, n2 = shape
+    _, m1, m2 = coarse_shape
     for i in range(start, stop):
         for j in range(m1):
             for k in range(m2):
@@ -360,9 +361,9 @@ def coarse_diagonal(
     start, stop, bits, stencil, factors, coarse_shape, scale, shift, popcount, g0, g1, g2, qc
 ):
     """Diagonal of the coarse stencil, once all its face weights are known; -1 for blocks without unknown."""
-    shape, periodic, q, d0, d1, none, w, faces = stencil
-    n0, n1, n2 = shape
-    m0, m1, m2 = coarse_shape
+    shape, periodic, q, d0, d1, _, w, faces = stencil
+    _, n1, n2 = shape
+    _, m1, m2 = coarse_shape
     for i in range(start, stop):
         for j in range(m1):
             for k in range(m2):
@@ -407,7 +408,8 @@ def coarse_diagonal(
                 excess = total - 2.0 * inside - all_open - shift * members
                 if excess < 1e-6 * total:
                     excess = 0.0
-                # A closed component that is one unknown has diagonal 0 and nothing to solve: treat it as empty.
+                # A closed component that is one unknown has diagonal 0 and nothing to solve: treat it as
+                # empty.
                 value = outside + scale[3] * excess + shift * members
                 qc[b] = value if value > 0.0 else -1.0
 
@@ -455,8 +457,8 @@ def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
 
 @jit
 def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras, indptr, indices, data):
-    """CSR rows (diagonal first) of the first coarse level, extra unknowns too; counts in ``indptr[1:]`` first."""
-    m0, m1, m2 = coarse_shape
+    """CSR rows (diagonal first) of the first coarse level; counts in ``indptr[1:]`` first."""
+    _, m1, m2 = coarse_shape
     (
         fix_start,
         fix_slot,

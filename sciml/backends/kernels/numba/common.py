@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["U", "jit", "row_offsets"]
+__all__ = ["U", "jit", "lagging", "row_offsets", "tile_width"]
 
 U = np.uintp
 """Unsigned offsets: numba would otherwise test every index for being negative, and LLVM not vectorise."""
 
-# Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity keep
-# their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
+# Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity
+# keep their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
 # division-by-zero exception, a branch that would stop vectorisation.
 jit: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
 
 
 @jit
 def row_offsets(i, j, shape, periodic):
-    """Flat offsets of the row (i, j, :) and of its four neighbour rows in an array with one row of zeros appended.
+    """Flat offsets of the row (i, j, :) and of its four neighbour rows in an array with one row of zeros
+    appended.
 
     A neighbour row outside the box is the appended row, so no kernel needs a mask for the boundary.
     """
@@ -53,3 +54,17 @@ def row_offsets(i, j, shape, periodic):
     else:
         upper1 = zeros
     return U(o), U(lower0), U(upper0), U(lower1), U(upper1)
+
+
+@jit
+def tile_width(rows, row_length, bytes_per_cell, periodic):
+    """Rows of a plane to process at once, so that four planes of them fit in a core's cache (about 1 MB)."""
+    width = max(16, 1_000_000 // (4 * bytes_per_cell * row_length))
+    # A wrap would make the first tile wait for the last.
+    return rows if periodic or 2 * width > 3 * rows else width
+
+
+@jit
+def lagging(start, stop, rows, lag):
+    """The rows start..stop of a tile shifted down by `lag`, except at the borders of the plane."""
+    return (0 if start == 0 else start - lag), (rows if stop == rows else stop - lag)

@@ -6,7 +6,7 @@ import numpy as np
 
 from .common import jit
 
-__all__ = [  # fmt: skip
+__all__ = [
     "aggregate",
     "bucket",
     "colour_greedy",
@@ -58,7 +58,7 @@ def spmv(start, stop, indptr, indices, data, x, y, add):
 
 @jit
 def bucket(block_of, start, members):
-    """Sort unknowns by block (counting sort): block B owns ``members[start[B]:start[B + 1]]``; `start` begins as zeros."""
+    """Sort unknowns by block: block B owns ``members[start[B]:start[B + 1]]``; `start` begins as zeros."""
     for u in range(block_of.size):
         start[block_of[u] + 1] += 1
     for block in range(start.size - 1):
@@ -90,9 +90,9 @@ def aggregate(
 ):
     """Join the unknowns of every block that are connected inside it; returns the number of aggregates.
 
-    Unknowns i, j are connected where ``a_ij < -theta min(a_ii, a_jj)``. Unknowns without any neighbour are left
-    out (``agg = -1``): the smoother solves them. Aggregate I owns ``members[ptr[I]:ptr[I + 1]]`` and lies in block
-    ``coarse_block[I]``.
+    Unknowns i, j are connected where ``a_ij < -theta min(a_ii, a_jj)``. Unknowns without any neighbour are
+    left out (``agg = -1``): the smoother solves them. Aggregate I owns ``members[ptr[I]:ptr[I + 1]]`` and
+    lies in block ``coarse_block[I]``.
     """
     agg[:] = -1
     coarse = count = 0
@@ -129,45 +129,38 @@ def aggregate(
 def galerkin_constant(
     start, stop, fill, columns, ptr, members, agg, indptr, indices, data, c_ptr, c_idx, c_val
 ):
-    """Rows of ``P^T A P``, diagonal first, for the piecewise constant P of `agg`; counts in ``c_ptr[1:]`` first."""
+    """Rows of ``P^T A P``, diagonal first, for the P of `agg`; counts in ``c_ptr[1:]`` first."""
     where = np.full(columns, -1, np.int32)
-    sums = np.zeros(256)
     for row in range(start, stop):
         begin = c_ptr[row] if fill else 0
-        where[row] = 0
         names = 1
-        if fill:
-            c_idx[begin] = row
-            sums[0] = 0.0
-            for m in range(ptr[row], ptr[row + 1]):
-                i = members[m]
-                for entry in range(indptr[i], indptr[i + 1]):
-                    column = agg[indices[entry]]
+        # Most entries stay inside the aggregate: their sum stays in a register.
+        centre = 0.0
+        for m in range(ptr[row], ptr[row + 1]):
+            i = members[m]
+            for entry in range(indptr[i], indptr[i + 1]):
+                column = agg[indices[entry]]
+                if column == row:
+                    if fill:
+                        centre += data[entry]
+                elif fill:
                     at = where[column]
                     if at < 0:
-                        at = names
-                        where[column] = at
-                        c_idx[begin + at] = column
+                        where[column] = names
+                        c_idx[begin + names] = column
+                        c_val[begin + names] = data[entry]
                         names += 1
-                        if names > sums.size:
-                            longer = np.zeros(2 * sums.size)
-                            longer[: sums.size] = sums
-                            sums = longer
-                        sums[at] = 0.0
-                    sums[at] += data[entry]
-            for at in range(names):
+                    else:
+                        c_val[begin + at] += data[entry]
+                elif where[column] != row:
+                    # Counting: `where` holds the last row that met a column, so it need not be cleared.
+                    where[column] = row
+                    names += 1
+        if fill:
+            c_idx[begin], c_val[begin] = row, centre
+            for at in range(1, names):
                 where[c_idx[begin + at]] = -1
-                c_val[begin + at] = sums[at]
         else:
-            # `where` holds the last row that counted a column; rows differ, so it need not be cleared.
-            where[row] = row
-            for m in range(ptr[row], ptr[row + 1]):
-                i = members[m]
-                for entry in range(indptr[i], indptr[i + 1]):
-                    column = agg[indices[entry]]
-                    if where[column] != row:
-                        where[column] = row
-                        names += 1
             c_ptr[row + 1] = names
 
 
@@ -223,8 +216,8 @@ def smoothed_prolongator(
 ):
     """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
 
-    F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the row sums of A,
-    so constants are still interpolated exactly, and keeps coarse operators sparse.
+    F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the
+    row sums of A, so constants are still interpolated exactly, and keeps coarse operators sparse.
     """
     longest = 1
     for i in range(start, stop):
@@ -316,8 +309,8 @@ def transpose(a_ptr, a_idx, a_val, t_ptr, t_idx, t_val):
 def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, factor, diag):
     """Diagonal of Galerkin rows start..stop, moved to the front of its row; rows are multiplied by `factor`.
 
-    An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what float32
-    leaves of it is set to 0, so that no later division blows it up.
+    An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what
+    float32 leaves of it is set to 0, so that no later division blows it up.
     """
     for i in range(start, stop):
         first = indptr[i]
@@ -341,7 +334,7 @@ def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag,
 
 @jit
 def colour_greedy(indptr, indices, colour):
-    """Colour rows so that no two neighbours share one, each the smallest free colour; returns their number."""
+    """Give every row the smallest colour no neighbour has; returns the number of colours."""
     n = indptr.size - 1
     colour[:] = -1
     longest = 0

@@ -1,26 +1,26 @@
 """Conjugate gradient updates on grids, fused so that one iteration passes twice over memory.
 
-``A p`` is recomputed in the second pass instead of being stored: reading one byte of geometry per cell costs less
-than writing and reading back eight.
+``A p`` is recomputed in the second pass instead of being stored: reading one byte of geometry per cell costs
+less than writing and reading back eight.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, jit, lagging, row_offsets, tile_width
 from .stencil import neighbour_sum
 
 __all__ = ["direction", "step"]
 
 
 @jit
-def _energy_plane(i, p, stencil, t):
-    """``<p, A p>`` over plane i."""
+def _energy_plane(i, first, last, p, stencil, t):
+    """``<p, A p>`` over rows first..last of plane i."""
     shape, periodic, q, d0, d1, _, w, faces = stencil
     n = U(shape[2])
     total = 0.0
-    for j in range(shape[1]):
+    for j in range(first, last):
         o, lower0, upper0, lower1, upper1 = row_offsets(i, j, shape, periodic)
         neighbour_sum(t, p, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2])
         s = 0.0
@@ -32,25 +32,29 @@ def _energy_plane(i, p, stencil, t):
 
 @jit
 def direction(start, stop, phase, z, alpha, beta, p, stencil, sums):
-    """``p = alpha z + beta p`` and ``sums[i] = <p, A p>`` of plane i; phases 1 and 2 with a barrier between them."""
-    shape = stencil[0]
-    plane = shape[1] * shape[2]
-    t = np.empty(shape[2], p.dtype)
+    """``p = alpha z + beta p``, ``sums[i] = <p, A p>`` of plane i; a barrier parts phases 1 and 2."""
+    shape, periodic = stencil[0], stencil[1]
+    n1, n2 = shape[1], shape[2]
+    t = np.empty(n2, p.dtype)
+    width = tile_width(n1, n2, 13, periodic[1])
     if phase == 1:
+        sums[start:stop] = 0.0
+    for tile in range(0, n1, width):
+        stop0 = min(tile + width, n1)
+        start1, stop1 = lagging(tile, stop0, n1, 1)
         for i in range(start, stop):
-            first, last = U(i * plane), U((i + 1) * plane)
-            if beta == 0.0:
-                for k in range(first, last):
-                    p[k] = alpha * z[k]
-            else:
-                for k in range(first, last):
-                    p[k] = alpha * z[k] + beta * p[k]
-            if i - 1 > start:
-                sums[i - 1] = _energy_plane(i - 1, p, stencil, t)
-    else:
-        for i in range(start, stop):
-            if i == start or i == stop - 1:
-                sums[i] = _energy_plane(i, p, stencil, t)
+            if phase == 1:
+                first, last = U((i * n1 + tile) * n2), U((i * n1 + stop0) * n2)
+                if beta == 0.0:
+                    for k in range(first, last):
+                        p[k] = alpha * z[k]
+                else:
+                    for k in range(first, last):
+                        p[k] = alpha * z[k] + beta * p[k]
+                if i - 1 > start:
+                    sums[i - 1] += _energy_plane(i - 1, start1, stop1, p, stencil, t)
+            elif i == start or i == stop - 1:
+                sums[i] += _energy_plane(i, start1, stop1, p, stencil, t)
 
 
 @jit

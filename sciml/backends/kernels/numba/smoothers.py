@@ -1,16 +1,17 @@
 """Smoothers on the grid: red-black successive over-relaxation and Chebyshev iteration.
 
 The half sweeps of both colours run in one pass over memory: the second colour lags one plane behind the first
-(and both lag behind the prolongation, when it is fused in). Planes at the border of a thread's slab need planes
-of the neighbouring slab, so a pass has phases with a barrier between them; the values do not depend on the number
-of slabs.
+(and both lag behind the prolongation, when it is fused in). Large planes are cut into tiles of rows, so that
+the planes in flight stay in the cache; rows lag at tile borders as planes do. Planes at the border of a
+thread's slab need planes of the neighbouring slab, so a pass has phases with a barrier between them; the
+values do not depend on the number of slabs.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, jit, lagging, row_offsets, tile_width
 from .stencil import neighbour_sum
 from .transfer import coarse_row
 
@@ -20,11 +21,11 @@ ZERO, PLAIN, PROLONG = 0, 1, 2
 
 
 @jit
-def _zero_guess_plane(i, colour, x, b, scale, stencil, comb):
+def _zero_guess_plane(i, first, last, colour, x, b, scale, stencil, comb):
     """First half sweep from x = 0: ``x = omega b / d`` on one colour, 0 on the other. Never reads x."""
     shape, _, q, d0, d1, none, _, _ = stencil
     n1, n = shape[1], U(shape[2])
-    for j in range(n1):
+    for j in range(first, last):
         o = U((i * n1 + j) * shape[2])
         p = U((i + j + colour) & 1)
         for k in range(n):
@@ -43,12 +44,12 @@ def _relax_row(x, t, b, scale, q, d0, d1, none, comb, p, o, n):
 
 
 @jit
-def _relax_plane(i, colour, x, b, scale, stencil, comb, t, dot):
-    """Half sweep over one colour of plane i: every lane is computed and `comb` (omega, 0, omega, ...) blends."""
+def _relax_plane(i, first, last, colour, x, b, scale, stencil, comb, t, dot):
+    """Half sweep over one colour of plane i: all lanes are computed, `comb` (omega, 0, omega, ...) blends."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n = U(shape[2])
     total = 0.0
-    for j in range(shape[1]):
+    for j in range(first, last):
         o, lower0, upper0, lower1, upper1 = row_offsets(i, j, shape, periodic)
         neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2])
         _relax_row(x, t, b, scale, q, d0, d1, none, comb, U((i + j + colour) & 1), o, n)
@@ -61,11 +62,11 @@ def _relax_plane(i, colour, x, b, scale, stencil, comb, t, dot):
 
 
 @jit
-def _prolong_plane(i, x, e, stencil, blocks, t):
+def _prolong_plane(i, first, last, x, e, stencil, blocks, t):
     """``x += P e`` on plane i."""
     shape, _, q, _, _, none, _, _ = stencil
     n1, n = shape[1], U(shape[2])
-    for j in range(n1):
+    for j in range(first, last):
         coarse_row(t, e, i, j, n, blocks)
         o = U((i * n1 + j) * shape[2])
         for k in range(n):
@@ -76,8 +77,8 @@ def _prolong_plane(i, x, e, stencil, blocks, t):
 def _relax_extras(i, colour, zero_guess, x, b, scale, stencil, omega, extras):
     """Complete a half sweep over plane i of the first coarse level, where blocks are split.
 
-    First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other colour),
-    then relax the extra unknowns of this colour.
+    First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other
+    colour), then relax the extra unknowns of this colour.
     """
     if extras is None:
         return
@@ -140,58 +141,63 @@ def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, 
     comb : array
         Alternating omega, 0, omega, ...; one longer than a row.
     extras : tuple or None
-        Couplings of extra unknowns, on the first coarse level (see `sciml.preconditioners.multigrid.hierarchy`).
+        Couplings of extra unknowns, on the first coarse level (see
+        `sciml.preconditioners.multigrid.hierarchy`).
     dots : array
         Where not empty, ``dots[i]`` becomes the sum of x b over plane i after the sweep.
     """
-    shape = stencil[0]
+    shape, periodic = stencil[0], stencil[1]
+    n1 = shape[1]
     t = np.empty(shape[2], x.dtype)
     want_dot = dots.size > 0
     other = 1 - colour
-    if kind != PROLONG:
-        if phase == 1:
+    width = n1
+    if extras is None:
+        width = tile_width(n1, shape[2], 13, periodic[1])
+    if want_dot and phase == 1:
+        dots[start:stop] = 0.0
+    for tile in range(0, n1, width):
+        stop0 = min(tile + width, n1)
+        # Rows of the second and third stage lag behind those of the first, like planes do.
+        start1, stop1 = lagging(tile, stop0, n1, 1)
+        start2, stop2 = lagging(tile, stop0, n1, 2)
+        if kind != PROLONG:
             for i in range(start, stop):
-                if kind == ZERO:
-                    _zero_guess_plane(i, colour, x, b, scale, stencil, comb)
-                    _relax_extras(i, colour, True, x, b, scale, stencil, comb[0], extras)
+                if phase == 1:
+                    if kind == ZERO:
+                        _zero_guess_plane(i, tile, stop0, colour, x, b, scale, stencil, comb)
+                        _relax_extras(i, colour, True, x, b, scale, stencil, comb[0], extras)
+                    else:
+                        _relax_plane(i, tile, stop0, colour, x, b, scale, stencil, comb, t, False)
+                        _relax_extras(i, colour, False, x, b, scale, stencil, comb[0], extras)
+                    at = i - 1 if i - 1 > start else -1
                 else:
-                    _relax_plane(i, colour, x, b, scale, stencil, comb, t, False)
-                    _relax_extras(i, colour, False, x, b, scale, stencil, comb[0], extras)
-                if i - 1 > start:
-                    value = _relax_plane(i - 1, other, x, b, scale, stencil, comb, t, want_dot)
-                    _relax_extras(i - 1, other, False, x, b, scale, stencil, comb[0], extras)
+                    at = i if i == start or i == stop - 1 else -1
+                if at >= 0:
+                    value = _relax_plane(at, start1, stop1, other, x, b, scale, stencil, comb, t, want_dot)
+                    _relax_extras(at, other, False, x, b, scale, stencil, comb[0], extras)
                     if want_dot:
-                        dots[i - 1] = value
+                        dots[at] += value
         else:
             for i in range(start, stop):
-                if i == start or i == stop - 1:
-                    value = _relax_plane(i, other, x, b, scale, stencil, comb, t, want_dot)
-                    _relax_extras(i, other, False, x, b, scale, stencil, comb[0], extras)
+                at = last = -1
+                if phase == 1:
+                    _prolong_plane(i, tile, stop0, x, e, stencil, blocks, t)
+                    if i - 1 > start:
+                        at = i - 1
+                    if i - 2 > start + 1:
+                        last = i - 2
+                elif phase == 2:
+                    if i == start or i == stop - 1:
+                        at = i
+                elif i < start + 2 or i >= stop - 2:
+                    last = i
+                if at >= 0:
+                    _relax_plane(at, start1, stop1, colour, x, b, scale, stencil, comb, t, False)
+                if last >= 0:
+                    value = _relax_plane(last, start2, stop2, other, x, b, scale, stencil, comb, t, want_dot)
                     if want_dot:
-                        dots[i] = value
-    elif phase == 1:
-        for i in range(start, stop):
-            _prolong_plane(i, x, e, stencil, blocks, t)
-            if i - 1 > start:
-                _relax_plane(i - 1, colour, x, b, scale, stencil, comb, t, False)
-                _relax_extras(i - 1, colour, False, x, b, scale, stencil, comb[0], extras)
-            if i - 2 > start + 1:
-                value = _relax_plane(i - 2, other, x, b, scale, stencil, comb, t, want_dot)
-                _relax_extras(i - 2, other, False, x, b, scale, stencil, comb[0], extras)
-                if want_dot:
-                    dots[i - 2] = value
-    elif phase == 2:
-        for i in range(start, stop):
-            if i == start or i == stop - 1:
-                _relax_plane(i, colour, x, b, scale, stencil, comb, t, False)
-                _relax_extras(i, colour, False, x, b, scale, stencil, comb[0], extras)
-    else:
-        for i in range(start, stop):
-            if i < start + 2 or i >= stop - 2:
-                value = _relax_plane(i, other, x, b, scale, stencil, comb, t, want_dot)
-                _relax_extras(i, other, False, x, b, scale, stencil, comb[0], extras)
-                if want_dot:
-                    dots[i] = value
+                        dots[last] += value
 
 
 @jit
@@ -217,4 +223,4 @@ def prolong(start, stop, x, e, stencil, blocks):
     """``x += P e`` on planes start..stop, by itself (the red-black sweep has it built in)."""
     t = np.empty(stencil[0][2], x.dtype)
     for i in range(start, stop):
-        _prolong_plane(i, x, e, stencil, blocks, t)
+        _prolong_plane(i, 0, stencil[0][1], x, e, stencil, blocks, t)

@@ -5,8 +5,8 @@ A *stencil* is the tuple ``(shape, periodic, q, d0, d1, none, w, faces)``:
 shape, periodic
     Three integers and three flags; 2D grids are embedded with one axis of length 1.
 q, d0, d1, none
-    The diagonal of a cell is ``d0 + d1 * q``. ``q`` is one byte per cell for constant coefficients (so that a sweep
-    moves one byte of geometry) or the diagonal itself; ``q == none`` marks cells without unknown.
+    The diagonal of a cell is ``d0 + d1 * q``. ``q`` is one byte per cell for constant coefficients (so that a
+    sweep moves one byte of geometry) or the diagonal itself; ``q == none`` marks cells without unknown.
 w
     Three off-diagonal weights ``1/h²``.
 faces
@@ -29,25 +29,37 @@ def neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap):
     """Write ``t[k] = sum over neighbours of w x`` for one row of `n` cells starting at offset `o`."""
     one = U(1)
     last = n - one
+    # The main loops run over the whole row, ends included, because LLVM handles what does not fill its
+    # unrolled vectors by scalar code. Beyond the row they read the neighbouring rows of memory; the ends are
+    # put right below.
+    inner = o > U(0) and o + n < U(x.size)
     if faces is None:
         w0, w1, w2 = w
-        for k in range(one, last):
-            t[k] = (
-                w0 * (x[lower0 + k] + x[upper0 + k])
-                + w1 * (x[lower1 + k] + x[upper1 + k])
-                + w2 * (x[o + k - one] + x[o + k + one])
-            )
-        for k in (U(0), last):
-            s = w0 * (x[lower0 + k] + x[upper0 + k]) + w1 * (x[lower1 + k] + x[upper1 + k])
-            if k > U(0):
-                s += w2 * x[o + k - one]
+        if inner:
+            for k in range(n):
+                t[k] = (
+                    w0 * (x[lower0 + k] + x[upper0 + k])
+                    + w1 * (x[lower1 + k] + x[upper1 + k])
+                    + w2 * (x[o + k - one] + x[o + k + one])
+                )
+        else:
+            for k in range(one, last):
+                t[k] = (
+                    w0 * (x[lower0 + k] + x[upper0 + k])
+                    + w1 * (x[lower1 + k] + x[upper1 + k])
+                    + w2 * (x[o + k - one] + x[o + k + one])
+                )
+        for end in (U(0), last):
+            s = w0 * (x[lower0 + end] + x[upper0 + end]) + w1 * (x[lower1 + end] + x[upper1 + end])
+            if end > U(0):
+                s += w2 * x[o + end - one]
             elif wrap:
                 s += w2 * x[o + last]
-            if k < last:
-                s += w2 * x[o + k + one]
+            if end < last:
+                s += w2 * x[o + end + one]
             elif wrap:
                 s += w2 * x[o]
-            t[k] = s
+            t[end] = s
     else:
         f0, f1, f2 = faces
         # Beyond the box x is zero, so any finite weight does: take the row's own.
@@ -58,11 +70,11 @@ def neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap):
             t[k] = f0[o + k] * x[lower0 + k] + f0[q0 + k] * x[upper0 + k]
         for k in range(n):
             t[k] += f1[o + k] * x[lower1 + k] + f1[q1 + k] * x[upper1 + k]
-        for k in range(one, last):
-            t[k] += f2[o + k] * x[o + k - one] + f2[o + k + one] * x[o + k + one]
-        if last > U(0):
-            t[U(0)] += f2[o + one] * x[o + one]
-            t[last] += f2[o + last] * x[o + last - one]
+        # Face 0 of a row is closed or wraps; x beyond the row does not belong to it.
+        for k in range(last):
+            t[k] += f2[o + k + one] * x[o + k + one]
+        for k in range(last):
+            t[k + one] += f2[o + k + one] * x[o + k]
         if wrap:
             t[U(0)] += f2[o] * x[o + last]
             t[last] += f2[o] * x[o]
@@ -70,7 +82,7 @@ def neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap):
 
 @jit
 def residual_row(out, t, x, b, scale, q, d0, d1, none, o, n):
-    """Write ``out = scale b - A x`` for one row, given the neighbour sums `t`; zero where there is no unknown."""
+    """``out = scale b - A x`` for one row, given the neighbour sums `t`; zero where there is no unknown."""
     for k in range(n):
         d = d0 + d1 * t.dtype.type(q[o + k])
         value = t.dtype.type(b[o + k] * scale) + t[k] - d * x[o + k]
@@ -79,7 +91,7 @@ def residual_row(out, t, x, b, scale, q, d0, d1, none, o, n):
 
 @jit
 def apply(start, stop, x, y, stencil):
-    """``y = A x`` on planes start..stop; zero in cells without unknown. Returns the partial sum ``<x, y>``."""
+    """``y = A x`` on planes start..stop, zero in cells without unknown; returns the sum ``<x, y>``."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n1, n = shape[1], U(shape[2])
     t = np.empty(shape[2], x.dtype)
@@ -100,7 +112,7 @@ def apply(start, stop, x, y, stencil):
 
 @jit
 def residual(start, stop, x, b, r, stencil):
-    """``r = b - A x`` on planes start..stop; zero in cells without unknown. Returns the partial sum ``<r, r>``."""
+    """``r = b - A x`` on planes start..stop, zero in cells without unknown; returns the sum ``<r, r>``."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n1, n = shape[1], U(shape[2])
     t = np.empty(shape[2], x.dtype)

@@ -1,10 +1,10 @@
 """Transfer between the grid and its blocks of 2x2x2 cells (or fewer along axes that are not coarsened).
 
-*Blocks* is the tuple ``(factors, coarse_shape, split_start, split_block, split_labels, split_extra)``. Every block
-owns the coarse unknown of the same index. A block whose cells fall into several connected components owns
-*extra* unknowns besides: it is listed in `split_block` (its index along the last axis; the range
-``split_start[row], split_start[row + 1]`` belongs to the block row), `split_labels` packs the component number of its
-eight cells in four bits each, and component L >= 1 is the unknown ``split_extra + L - 1``.
+*Blocks* is the tuple ``(factors, coarse_shape, split_start, split_block, split_labels, split_extra)``. Every
+block owns the coarse unknown of the same index. A block whose cells fall into several connected components
+owns *extra* unknowns besides: it is listed in `split_block` (its index along the last axis; the range
+``split_start[row], split_start[row + 1]`` belongs to the block row), `split_labels` packs the component
+number of its eight cells in four bits each, and component L >= 1 is the unknown ``split_extra + L - 1``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["coarse_row", "owners", "restrict_residual"]
 
 @jit
 def coarse_row(out, e, i, j, n, blocks):
-    """Expand the coarse vector `e` to the row (i, j, :) of the fine grid: ``out = (P e)[i, j, :]``, unmasked."""
+    """Expand the coarse vector `e` to one row of the grid: ``out = (P e)[i, j, :]``, unmasked."""
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
     row = (i // factors[0]) * coarse_shape[1] + j // factors[1]
     c = U(row * coarse_shape[2])
@@ -44,7 +44,7 @@ def coarse_row(out, e, i, j, n, blocks):
 
 @jit
 def restrict_residual(start, stop, x, b, scale, stencil, blocks, coarse):
-    """``coarse = P^T (scale b - A x)`` for block planes start..stop, P piecewise constant on components of blocks."""
+    """``coarse = P^T (scale b - A x)`` for block planes start..stop."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
     n0, n1, n2 = shape
@@ -92,10 +92,10 @@ def restrict_residual(start, stop, x, b, scale, stencil, blocks, coarse):
 @jit
 def _first(labels, child, label):
     """Whether `child` is the first cell of its component."""
+    found = False
     for other in range(child):
-        if (labels >> (4 * other)) & 15 == label:
-            return False
-    return True
+        found |= (labels >> (4 * other)) & 15 == label
+    return not found
 
 
 @jit
