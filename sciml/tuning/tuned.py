@@ -167,6 +167,11 @@ class TunedSolver:
         """
         if on_failure not in ON_FAILURE:
             raise ValueError(f"on_failure is {on_failure!r}; expected one of {', '.join(ON_FAILURE)}")
+        chosen = "M" if self.preconditioner is not None else self.parameter
+        if settings.get(chosen) is not None:
+            raise TypeError(
+                f"{chosen} is given, but {chosen} is what this tuned solver chooses; expected none"
+            )
         start = time.perf_counter()
         arm = self.policy.propose(context)
         index = self.policy._pending
@@ -189,7 +194,7 @@ class TunedSolver:
             self.policy.observe(paid, result)
             self._largest = max(self._largest, paid)
         overhead = time.perf_counter() - learned + proposed - start
-        capped = failed and cap is not None and (limit.reached or result.status is Status.MAXITER)
+        capped = failed and limit.ended(result)
         if capped:
             result = self._finish(result, index, A, b, x0, maxiter, callback, settings)
         info = {
@@ -275,7 +280,9 @@ class TunedSolver:
         mean[stopped] = np.finfo(float).max  # only where no other arm was ever played
         best = int(mean.argmin())
         reached = result.x if math.isfinite(result.residual_norm) else x0
-        limit = _Limit(self.cost, None, 0.0, maxiter, callback)
+        limit = _Limit(
+            self.cost, None, 0.0, None if maxiter is None else maxiter - result.iterations, callback
+        )
         last = self._solve(self.policy.arms[best], best, A, b, x0=reached, limit=limit, settings=settings)
         return replace(
             last,
@@ -303,7 +310,8 @@ class _Limit:
     """How far a solve may go: `maxiter` and a callback that watches the clock, on top of the user's own."""
 
     def __init__(self, cost: str, cap: float | None, start: float, maxiter: int | None, callback: Any):
-        self.reached = False
+        self.reached = False  # by the clock
+        self.lowered = False
         self.maxiter, self.callback = maxiter, callback
         if cap is None:
             return
@@ -312,7 +320,12 @@ class _Limit:
             self.callback = self._watch
         else:  # an iteration takes at least one product
             most = max(1, math.floor(cap))
-            self.maxiter = most if maxiter is None else min(maxiter, most)
+            self.lowered = maxiter is None or most < maxiter
+            self.maxiter = most if self.lowered else maxiter
+
+    def ended(self, result: SolveResult) -> bool:
+        """Whether it was the cap that ended the solve."""
+        return self.reached or (self.lowered and result.status is Status.MAXITER)
 
     def _watch(self, state: Any) -> bool:
         if self._users is not None and self._users(state):

@@ -15,6 +15,7 @@ import scipy.sparse
 import sciml
 from sciml import PoissonOperator, SolverError, SolverWarning, Status, cg, sor, tuned
 from sciml.preconditioners import SSOR, IncompleteCholesky, Jacobi
+from sciml.testing import check_solver
 from sciml.tuning import (
     Fixed,
     GaussianProcessCB,
@@ -146,6 +147,18 @@ def test_capped_solve_is_finished_by_the_cheapest_arm(b):
     assert policy.seen[1][1] == 40.0
 
 
+def test_cap_and_maxiter_of_the_user(b):
+    """The cap finishes a solve only within the iterations the user allows in total."""
+    solve = tuned(sor, policy=Script([1.0, 1.05], [0]), cap=20)
+    with pytest.warns(SolverWarning, match="reached maxiter"):
+        result = solve(A, b, maxiter=30, rtol=1e-8)
+    assert result.iterations == 30
+    assert result.info["tuned"]["capped"]
+    result = solve(A, b, maxiter=10, rtol=1e-8, on_failure="ignore")
+    assert result.iterations == 10
+    assert not result.info["tuned"]["capped"]
+
+
 def test_relative_cap(b):
     policy = Script([1.0, 1.7], [1, 1, 1, 1, 1, 0])
     solve = tuned(sor, policy=policy, cap_factor=1.5)
@@ -250,12 +263,36 @@ def test_bad_solver():
 
 def test_bad_calls(b):
     solve = tuned(sor, policy=Fixed(1.5))
+    with pytest.raises(TypeError, match="omega is given, but omega is what this tuned solver chooses"):
+        solve(A, b, omega=1.2)
+    with pytest.raises(TypeError, match="M is given"):
+        tuned(cg, preconditioner=SSOR, policy=Fixed(1.5))(A, b, M=Jacobi(A))
     with pytest.raises(ValueError, match="on_failure is 'shout'"):
         solve(A, b, on_failure="shout")
     with pytest.raises(TypeError, match="unexpected keyword"):
         solve(A, b, tol=1e-3)
     with pytest.raises(ValueError, match="context is None"):
         tuned(sor, policy=GaussianProcessCB([1.0, 1.5], context_range=(0, 1)))(A, b)
+
+
+# -- the contract of every solver -------------------------------------------------------------
+NO_PRECONDITIONER = {"preconditioner", "nonlinear_preconditioner"}
+
+
+@pytest.mark.parametrize(
+    ("solver", "skip"),
+    [
+        (tuned(sor, policy=Fixed(1.4)), NO_PRECONDITIONER),
+        (tuned(sor, policy=TsallisINF([1.4, 1.5])), {*NO_PRECONDITIONER, "scaled_rhs"}),  # arms differ
+        (tuned(cg, preconditioner=SSOR, policy=Fixed(1.4)), NO_PRECONDITIONER),
+        (tuned(sciml.fcg, parameter="memory", policy=Fixed(2)), set()),
+        (tuned(cg, parameter="M", policy=Fixed(Jacobi), cap=10_000), NO_PRECONDITIONER),
+        (adaptive_sor, NO_PRECONDITIONER),
+    ],
+    ids=["sor", "sor-tsallis", "cg-ssor", "fcg-memory", "cg-M", "adaptive-sor"],
+)
+def test_contract(solver, skip):
+    check_solver(solver, skip=skip)
 
 
 # -- Hageman and Young ------------------------------------------------------------------------
