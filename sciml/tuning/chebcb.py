@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .policy import Policy, check_context, check_interval, check_number
+from .policy import Policy, check_context, check_interval, check_number, loss_above
 from .tsallis import draw
 
 __all__ = ["ChebCB", "bounded_least_squares", "chebyshev_features"]
@@ -120,7 +120,7 @@ class ChebCB(Policy):
         return 2.0 * t * math.sqrt(d * t / (regret + 2.0 * alpha**2 * t))
 
     def _learn(self, cost: float, result: Any) -> None:
-        i, loss = self._pending, cost - self.floor
+        i, loss = self._pending, loss_above(cost, self.floor)
         features = chebyshev_features(self._context, self.context_range, self.degree)
         self._errors += (float(self._coefficients[i] @ features) - loss) ** 2
         rows = np.vstack([self._factors[i], np.append(features, loss)])

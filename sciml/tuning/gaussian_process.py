@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -180,27 +181,32 @@ class GaussianProcessCB(Policy):
             self._surface.refresh()
             self._radius.refresh()
             self._stale = 0
-        values = self._values(context, self._surface.sample(self._rng, self.spread), caution=0.5)
+        values = self._values(
+            context, self._surface.sample(self._rng, self.spread), self._radius, caution=0.5
+        )
         self._pending = int(values.argmin())
         return self.arms[self._pending]
 
-    def _values(self, context: float, coefficients: np.ndarray, caution: float) -> np.ndarray:
+    def _values(
+        self, context: float, coefficients: np.ndarray, radius: BayesianRegression, caution: float
+    ) -> np.ndarray:
         """Log costs of all arms under given coefficients of the surface."""
         q = float(self._quantile(context))
         in_context = coefficients.reshape(-1, CONTEXT_TERMS) @ cosines(q, CONTEXT_TERMS)
         if not self._informed:
             return self._arm_features(self._axis, 0.0) @ in_context
         features = cosines(q, CONTEXT_TERMS)
-        log_gap = float(self._radius.mean @ features) + caution * self._radius.deviation(features)
+        log_gap = float(radius.mean @ features) + caution * radius.deviation(features)
         mean, optimum = _young(np.array(self.arms), np.array(log_gap))
         return mean + self._arm_features(self._axis, optimum) @ in_context
 
     def predict(self, context: float | None = None) -> np.ndarray:
         """Expected cost (its posterior median) of every arm, shape ``(len(arms),)``."""
-        self._surface.refresh()
-        self._radius.refresh()
-        self._stale = 0
-        return np.exp(self._values(self._check_context(context), self._surface.mean, caution=0.0))
+        # On copies: asking must not change what is proposed next.
+        surface, radius = copy.copy(self._surface), copy.copy(self._radius)
+        surface.refresh()
+        radius.refresh()
+        return np.exp(self._values(self._check_context(context), surface.mean, radius, caution=0.0))
 
     def _check_context(self, context: Any) -> float:
         if context is None and self.context_range is None and not any(self._contexts):

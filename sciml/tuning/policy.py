@@ -240,6 +240,13 @@ def check_cost(cost: Any) -> float:
     return float(cost)
 
 
+def loss_above(cost: float, floor: float) -> float:
+    """``cost - floor``, or an error where the floor was promised too high."""
+    if cost < floor:
+        raise ValueError(f"cost is {cost!r}; expected at least the floor, {floor:g}")
+    return cost - floor
+
+
 def check_number(name: str, value: Any, low: float, high: float = math.inf) -> float:
     """A number with ``low < value < high`` as a float."""
     if not is_number(value) or not low < value < high:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .policy import Policy, check_context, check_interval, check_number
+from .policy import Policy, check_context, check_interval, check_number, loss_above
 
 __all__ = ["BinnedTsallisINF", "TsallisINF", "draw", "tsallis_weights"]
 
@@ -89,7 +89,7 @@ class TsallisINF(Policy):
         return self.arms[self._pending]
 
     def _learn(self, cost: float, result: Any) -> None:
-        i, loss, p = self._pending, cost - self.floor, self._p[self._pending]
+        i, loss, p = self._pending, loss_above(cost, self.floor), self._p[self._pending]
         excess = loss
         if self.estimator == "reduced-variance" and self.rounds > 0:
             # Any baseline known before the round leaves the estimates unbiased; the mean loss centres them.

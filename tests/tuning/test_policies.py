@@ -128,6 +128,27 @@ def test_tsallis_follows_an_adversary(name):
     assert np.mean(costs[-500:]) < 1.2
 
 
+@pytest.mark.parametrize("name", CONTEXTUAL)
+def test_asking_for_predictions_changes_nothing(name):
+    asked, silent = LEARNERS[name](0), LEARNERS[name](0)
+    for t in range(30):
+        play(asked, 3, seed=t)
+        play(silent, 3, seed=t)
+        assert asked.predict(0.4).shape == (len(ARMS),)
+    assert play(asked, 50)[0] == play(silent, 50)[0]
+
+
+def test_drift_with_the_round_as_context():
+    """Costs that drift for no known reason: with the round number as context the learner keeps up."""
+    policy, rng = GaussianProcessCB(ARMS, prior=None, seed=0), np.random.default_rng(0)
+    gaps = np.zeros(1200)
+    for t in range(gaps.size):
+        best = 1.2 + 0.6 * t / gaps.size
+        gaps[t] = 20.0 * abs(policy.propose(context=t) - best)
+        policy.observe(10.0 + gaps[t] + rng.uniform(0.0, 2.0))
+    assert gaps[-400:].mean() < 2.0  # arms are 0.1 apart, so 0.5 is the least there is
+
+
 def test_same_seed_same_choices(make):
     assert play(make(5), 60)[0] == play(make(5), 60)[0]
 
@@ -247,6 +268,18 @@ def test_bad_costs(make, cost):
     with pytest.raises(ValueError, match=r"cost is .*; expected a positive finite number"):
         policy.observe(cost)
     policy.observe(3.0)  # the proposal still stands
+    assert policy.rounds == 1
+
+
+@pytest.mark.parametrize("name", ["tsallis", "chebcb"])
+def test_cost_below_the_promised_floor(name):
+    policy = (
+        TsallisINF(ARMS, floor=1.0) if name == "tsallis" else ChebCB(ARMS, context_range=(0, 1), floor=1.0)
+    )
+    policy.propose(0.5)
+    with pytest.raises(ValueError, match=r"cost is 0.5; expected at least the floor, 1"):
+        policy.observe(0.5)
+    policy.observe(1.0)
     assert policy.rounds == 1
 
 
