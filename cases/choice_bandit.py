@@ -24,8 +24,8 @@ from sciml.preconditioners import SSOR, IncompleteCholesky, Jacobi
 from sciml.preconditioners.multigrid import Multigrid
 from sciml.tuning import GaussianProcessCB, TsallisINF, tuned
 
-CELLS = {"small": 128, "paper": 256}
-ROUNDS = {"small": 300, "paper": 600}
+CELLS = {"small": 160, "paper": 256}
+ROUNDS = {"small": 250, "paper": 600}
 SEEDS = {"small": 1, "paper": 3}
 SHIFTS = (1e6, 1e0)
 """First and last ``1 / dt`` on the unit square."""

@@ -26,7 +26,7 @@ CONSISTENT = 0.15
 MARGIN = 0.3
 """Log evidence per round by which the flat prior must win: it has to predict costs a third more closely."""
 
-NEW_CONTEXTS = 100
+NEW_CONTEXTS = 40
 """One in so many rounds may have a context outside the range seen before everything is fitted again."""
 
 FIRST_BETA = 0.95

@@ -69,8 +69,8 @@ def tuned(
 
     Notes
     -----
-    A solve that fails counts as its cap. Without one it counts as `maxiter` iterations, or, for
-    seconds, ten times the largest cost so far. Systems that need no iteration teach nothing.
+    A solve that fails counts as its cap (or as the seconds it took, if its set-up took longer). Without a
+    cap it counts as `maxiter` iterations, or, for seconds, ten times the largest cost so far. Systems that need no iteration teach nothing.
 
     Examples
     --------
@@ -252,7 +252,7 @@ class TunedSolver:
 
     def _price_of_failure(self, paid: float, cap: float | None, maxiter: int | None, n: int) -> float:
         if cap is not None:
-            return cap
+            return max(cap, paid)  # the clock cannot stop a set-up
         if self.cost == "seconds":
             return 10.0 * max(paid, self._largest)
         return max(paid, float(min(10 * n + 50, 10000) if maxiter is None else maxiter), 1.0)
