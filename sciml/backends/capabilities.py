@@ -89,7 +89,7 @@ def require(name: str, backend: str) -> None:
     >>> require("M:amg", "torch")
     Traceback (most recent call last):
         ...
-    TypeError: preconditioner amg runs on numpy arrays, not torch; on torch use jacobi
+    TypeError: preconditioner amg runs on numpy arrays, not torch; on torch use jacobi, multigrid
     """
     capability = CAPABILITIES[name]
     if backend in capability.backends:

@@ -154,9 +154,11 @@ def sparse_from_scipy(matrix: Any, backend: str, *, device: Any = None) -> Any:
     if backend == "torch":
         import torch
 
-        parts = (torch.from_numpy(a.astype(np.int32)) for a in (matrix.indptr, matrix.indices))
+        starts, columns = (torch.from_numpy(a.astype(np.int32)) for a in (matrix.indptr, matrix.indices))
         values = torch.from_numpy(np.array(matrix.data))
-        return torch.sparse_csr_tensor(*parts, values, matrix.shape, device=device, check_invariants=False)
+        return torch.sparse_csr_tensor(
+            starts, columns, values, matrix.shape, device=device, check_invariants=False
+        )
     if backend == "cupy":
         import cupyx.scipy.sparse
 

@@ -467,7 +467,8 @@ class PoissonOperator(BaseOperator):
     def __repr__(self) -> str:
         sides = sorted({side for pair in self.bc for side in pair})
         size = "x".join(map(str, self.in_shape))
-        parts = [f"{size} cells", f"{self.unknowns.size} unknowns", "+".join(sides)]
+        unknowns = np.count_nonzero(self.code != NOT_AN_UNKNOWN)
+        parts = [f"{size} cells", f"{unknowns} unknowns", "+".join(sides)]
         if self._face_coefficients is not None:
             parts.append("variable coefficient")
         if self.singular:

@@ -398,7 +398,7 @@ class Multigrid(BaseOperator):
         return z, factor, float(dots.sum()) * factor / scale
 
     def apply_dot(self, r: np.ndarray) -> tuple[np.ndarray, float]:
-        """``M r`` and the real part of ``⟨r, M r⟩``, in one go where `r` is real and every cell an unknown."""
+        """``M r`` and the real part of ``⟨r, M r⟩``, in one pass where compiled kernels run."""
         if backend_name(r) != self.backend:
             raise TypeError(
                 f"the vector is a {backend_name(r)} array; this Multigrid expects {self.backend} arrays"
