@@ -70,7 +70,8 @@ def tuned(
     Notes
     -----
     A solve that fails counts as its cap (or as the seconds it took, if its set-up took longer). Without a
-    cap it counts as `maxiter` iterations, or, for seconds, ten times the largest cost so far. Systems that need no iteration teach nothing.
+    cap it counts as `maxiter` iterations, or, for seconds, ten times the largest cost so far. Systems that
+    need no iteration teach nothing.
 
     Examples
     --------
@@ -188,7 +189,7 @@ class TunedSolver:
         failed = not result.status.succeeded and (result.status is not Status.STOPPED or limit.reached)
         if failed:
             self.failures[index] += 1
-            paid = self._price_of_failure(paid, cap, maxiter, len(b))
+            paid = self._price_of_failure(paid, cap, maxiter, math.prod(b.shape))
         learned = time.perf_counter()
         if self._informative(result, limit):
             self.policy.observe(paid, result)
@@ -196,7 +197,7 @@ class TunedSolver:
         overhead = time.perf_counter() - learned + proposed - start
         capped = failed and limit.ended(result)
         if capped:
-            result = self._finish(result, index, A, b, x0, maxiter, callback, settings)
+            result = self._finish(result, arm, index, A, b, x0, maxiter, callback, settings)
         info = {
             "arm": label(arm),
             "cost": paid,
@@ -266,7 +267,8 @@ class TunedSolver:
     def _finish(
         self,
         result: SolveResult,
-        stopped: int,
+        arm: Any,
+        index: int,
         A: Any,
         b: Array,
         x0: Array | None,
@@ -277,19 +279,21 @@ class TunedSolver:
         """Bring a solve that was stopped at its cap to its end with the cheapest of the other arms so far."""
         with np.errstate(divide="ignore", invalid="ignore"):
             mean = np.where(self.policy.plays > 0, self.policy.totals / self.policy.plays, np.inf)
-        mean[stopped] = np.finfo(float).max  # only where no other arm was ever played
+        mean[index] = np.finfo(float).max  # the same arm goes on only where no other was ever played
         best = int(mean.argmin())
+        if best != index:
+            arm = self.policy.arms[best]
         reached = result.x if math.isfinite(result.residual_norm) else x0
         limit = _Limit(
             self.cost, None, 0.0, None if maxiter is None else maxiter - result.iterations, callback
         )
-        last = self._solve(self.policy.arms[best], best, A, b, x0=reached, limit=limit, settings=settings)
+        last = self._solve(arm, best, A, b, x0=reached, limit=limit, settings=settings)
         return replace(
             last,
             iterations=result.iterations + last.iterations,
             matvecs=result.matvecs + last.matvecs,
             residual_history=result.residual_history + last.residual_history,
-            solver=f"{result.solver}, then {_short(self.policy.arms[best])}",
+            solver=f"{result.solver}, then {_short(arm)}",
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:

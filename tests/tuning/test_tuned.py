@@ -159,6 +159,12 @@ def test_cap_and_maxiter_of_the_user(b):
     assert not result.info["tuned"]["capped"]
 
 
+def test_capped_oracle_goes_on_with_its_arm(b):
+    result = tuned(sor, policy=Oracle(lambda c: 1.3), cap=10)(A, b, context=0.0, rtol=1e-8)
+    assert result.converged
+    assert result.iterations == sor(A, b, omega=1.3, rtol=1e-8).iterations
+
+
 def test_relative_cap(b):
     policy = Script([1.0, 1.7], [1, 1, 1, 1, 1, 0])
     solve = tuned(sor, policy=policy, cap_factor=1.5)
@@ -216,9 +222,10 @@ def test_early_breakdown_is_not_cheap(b):
     """CG breaks down at once on an indefinite matrix; that must not look like the best arm."""
     policy = Script([None], [0])
     solve = tuned(cg, parameter="M", policy=policy)
-    result = solve(-MATRIX, b.reshape(-1), on_failure="ignore")
-    assert result.status is Status.BREAKDOWN
-    assert policy.seen[0][1] == min(10 * N * N + 50, 10000)
+    for system, rhs in ((-MATRIX, b.reshape(-1)), (-1.0 * A, b)):
+        result = solve(system, rhs, on_failure="ignore")
+        assert result.status is Status.BREAKDOWN
+        assert policy.seen[-1][1] == 10 * N * N + 50
 
 
 def test_trivial_and_broken_systems_teach_nothing(b):
