@@ -48,8 +48,19 @@ _PUBLIC = {
         "ssor",
         "vr_extragradient",
     ),
+    "tuning": ("tuned",),
 }
-_MODULES = ("backends", "io", "operators", "plotting", "preconditioners", "problems", "solvers", "testing")
+_MODULES = (
+    "backends",
+    "io",
+    "operators",
+    "plotting",
+    "preconditioners",
+    "problems",
+    "solvers",
+    "testing",
+    "tuning",
+)
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 
 __all__ = ["__version__", *_HOME, *_MODULES]

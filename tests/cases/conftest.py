@@ -1,8 +1,12 @@
-"""What tests of cases share."""
+"""What the tests of the cases share."""
+
+from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,11 +14,12 @@ CASES = Path(__file__).resolve().parents[2] / "cases"
 
 
 @pytest.fixture
-def case(monkeypatch):
+def case(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """Imports a case by name, as running it from its folder does."""
     monkeypatch.syspath_prepend(str(CASES))
     before = set(sys.modules)
     yield importlib.import_module
     for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == CASES:
+        file = getattr(sys.modules[name], "__file__", None)
+        if file and Path(file).parent == CASES:
             del sys.modules[name]
