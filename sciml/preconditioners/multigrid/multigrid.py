@@ -34,6 +34,9 @@ __all__ = ["Multigrid"]
 
 MAX_LEVELS = 30
 
+STALLED = 0.8
+"""A coarser level with more than this share of the unknowns is not worth its visit."""
+
 
 class PerLevel:
     """A parameter per level: a scalar, or a sequence whose last entry repeats."""
@@ -169,6 +172,8 @@ class Multigrid(BaseOperator):
             level.colour(True, grid.periodic)
             self.levels = [level]
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
+            if shift > 0 and level.smoothing_suffices():
+                break
             weights = tuple(w / f**2 for w, f in zip(weights, factors, strict=True))
             factors = block_factors(level.block_shape, weights)
             if max(factors) == 1:
@@ -180,12 +185,15 @@ class Multigrid(BaseOperator):
             )
             if made is None:
                 break
-            hop, level = made
+            hop, coarse = made
+            if coarse.unknowns > STALLED * level.unknowns:
+                break
+            level = coarse
             level.colour(not smooth, grid.periodic)
             self.transfers.append(hop)
             self.levels.append(level)
         last = self.levels[-1]
-        if isinstance(last, SparseLevel) and last.n <= 8 * self.coarsest_size:
+        if isinstance(last, SparseLevel) and last.n <= 3 * self.coarsest_size:
             self.coarsest = coarsest_solve(last)
 
     def _prepare(self) -> None:
