@@ -1,25 +1,12 @@
 """The Poisson cases run at their smallest size, and their claims are computed from what was measured."""
 
 import argparse
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 CASES = Path(__file__).resolve().parents[2] / "cases"
-
-
-@pytest.fixture
-def case(monkeypatch):
-    """Imports a case by name, as running it from its folder does."""
-    monkeypatch.syspath_prepend(str(CASES))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and Path(sys.modules[name].__file__).parent == CASES:
-            del sys.modules[name]
 
 
 def test_order_of_convergence(case, tmp_path):

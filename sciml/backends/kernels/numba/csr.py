@@ -186,8 +186,8 @@ def spread(start, stop, agg, e, x):
 def invert(a):
     """Invert a symmetric positive definite matrix in place (Gauss-Jordan, no pivoting).
 
-    The inverse of a diagonally dominant matrix decays exponentially away from its diagonal. Entries that matter
-    to no digit are set to zero, or they end as denormal numbers, with which arithmetic is tens of times slower.
+    The inverse of a diagonally dominant matrix decays exponentially away from its diagonal. Entries that
+    matter to no digit become zero, or they would end as denormal numbers, which are tens of times slower.
     """
     n = a.shape[0]
     for k in range(n):
