@@ -179,7 +179,7 @@ class SparseLevel:
         """Whether the diagonal outweighs each row so far that a coarser level has nothing to add."""
         sums = np.concatenate([[0.0], np.cumsum(np.abs(self.data), dtype=np.float64)])
         rows, used = np.diff(sums[self.indptr]), self.diag > 0
-        return bool(np.all(rows[used] <= 1.4 * self.diag[used]))
+        return bool(np.all(rows[used] <= 1.7 * self.diag[used]))
 
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
