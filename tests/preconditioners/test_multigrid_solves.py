@@ -97,3 +97,27 @@ def test_fused_updates_equal_the_plain_ones(name, A, preconditioned, start):
     assert abs(fused.iterations - plain.iterations) <= 1
     np.testing.assert_allclose(fused.x, plain.x, rtol=0, atol=1e-6 * np.abs(plain.x).max())
     assert np.linalg.norm(b - A.tocsr() @ fused.x) == pytest.approx(fused.residual_norm, rel=1e-4)
+
+
+@pytest.mark.parametrize("shift", [1e2, 1e4, 1e6])
+def test_a_large_shift_needs_few_levels(shift):
+    """Where the diagonal outweighs its row, smoothing is enough and coarser levels would add only work."""
+    A = PoissonOperator((64, 64), spacing=1 / 64, shift=shift)
+    M = Multigrid(A)
+    result = cg(A, np.random.default_rng(0).standard_normal(A.in_shape), M=M, rtol=1e-8, on_failure="raise")
+    assert result.iterations <= 7
+
+    assert len(M.levels) == {1e2: 3, 1e4: 1, 1e6: 1}[shift]
+
+
+def test_inverse_of_a_dominant_matrix_holds_no_denormal_numbers():
+    from sciml.backends.kernels.numba import csr
+
+    n = 120
+    A = 1e3 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
+    inverse = A.copy()
+    csr.invert(inverse)
+    np.testing.assert_allclose(inverse @ A, np.eye(n), atol=1e-12)
+    smallest = np.abs(inverse[inverse != 0]).min()
+    assert smallest > np.finfo(float).tiny
+    assert np.count_nonzero(inverse) < n * n  # the exact inverse has no zero entry

@@ -104,7 +104,6 @@ class Multigrid(BaseOperator):
         split: bool = True,
         interpolation: str = "constant",
         coarsest_size: int = 200,
-        dtype: Any = np.float32,
     ):
         if cycle not in ("V", "W"):
             raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
@@ -133,7 +132,7 @@ class Multigrid(BaseOperator):
                 raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
             if not self._coarse_scaling(level) > 0:
                 raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
-        super().__init__(A.in_shape, A.in_shape, dtype, {"symmetric", "positive_definite"})
+        super().__init__(A.in_shape, A.in_shape, np.float32, {"symmetric", "positive_definite"})
         self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
         self._build(A)
         self.smoother = smoother if self.grid.two_colourable else "chebyshev"
@@ -288,7 +287,7 @@ class Multigrid(BaseOperator):
             self._chebyshev_grid(work, b, s)
             if dots.size:
                 dots[:] = 0
-                dots[0] = np.dot(work.x[: grid.cells], b)
+                dots[0] = vdot(work.x[: grid.cells], b)
         return work.x
 
     def _smooth_coarse(self, index: int, work, backward: bool) -> None:
