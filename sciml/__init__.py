@@ -53,6 +53,7 @@ _PUBLIC = {
 _MODULES = (
     "backends",
     "io",
+    "learned",
     "operators",
     "plotting",
     "preconditioners",

@@ -15,7 +15,7 @@ import numpy as np
 
 from .backends.namespace import Array, to_numpy
 
-__all__ = ["check_format", "convergence", "field", "save", "solution"]
+__all__ = ["check_format", "convergence", "field", "save", "solution", "training"]
 
 # Distinguishable in print and for colour-blind readers (Okabe and Ito), black last.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
@@ -182,6 +182,53 @@ def solution(problem: Any, result: Any, label: str | None = None) -> Any:
     field(problem, result.x, ax=upper.subplots(1, 1 if flat else 3))
     convergence(curve, ax=lower.subplots())
     return figure
+
+
+def training(history: Any, ax: Any = None) -> Any:
+    """Draw the loss of every step, its running median, and the validation values.
+
+    Parameters
+    ----------
+    history : sciml.learned.History
+    ax : matplotlib axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        Before the first step.
+    """
+    loss = np.asarray(history.loss, dtype=float)
+    if loss.size == 0:
+        raise ValueError("history has no steps yet; expected at least one")
+    if ax is None:
+        ax = _figure((6.0, 4.0)).add_subplot()
+    steps = np.arange(1, loss.size + 1)
+    window = max(1, loss.size // 100)
+    ax.plot(steps, loss, color=_COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
+    if window > 1:
+        starts = np.arange(0, loss.size - window + 1, window)
+        smooth = [np.median(loss[s : s + window]) for s in starts]
+        ax.plot(
+            starts + window / 2, smooth, color=_COLOURS[0], linewidth=1.6, label=f"median of {window} steps"
+        )
+    if history.validation:
+        at, values = np.array(history.validation, dtype=float).T
+        ax.plot(at, values, "o-", color=_COLOURS[1], markersize=4, linewidth=1.2, label="validation")
+        if history.best is not None:
+            ax.plot(*history.best, "*", color=_COLOURS[1], markersize=12, label="best", zorder=3)
+    drawn = np.concatenate([loss, [v for _, v in history.validation]])
+    if (drawn > 0).all() and drawn.max() > 3 * drawn.min():
+        ax.set_yscale("log")
+    ax.set_xlabel("step")
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.legend(frameon=False, fontsize=9)
+    _tidy(ax)
+    return ax
 
 
 def save(drawing: Any, path: str | Path) -> None:

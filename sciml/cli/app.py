@@ -10,6 +10,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from .train import app as train_app
+
 __all__ = ["app"]
 
 EXIT_CONVERGED, EXIT_NOT_CONVERGED, EXIT_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -72,6 +74,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Solve linear systems and Poisson problems, and compare solvers honestly.",
 )
+app.add_typer(train_app, name="train")
 
 Target = Annotated[str, typer.Argument(help="poisson, or a file with a matrix: .mtx, .mtx.gz, .npz, .mat")]
 Shape = Annotated[
