@@ -1,8 +1,8 @@
 """What every training shares: seeds, schedules, atomic checkpoints, resume, the best iterate, progress.
 
 A component's ``train_*`` function defines its data and its loss as a `Trainable`; `fit` runs it. All
-randomness of step ``i`` comes from ``stream(seed, i)``, so a run that resumes at step ``i`` sees exactly the numbers an
-uninterrupted one would have seen, and no generator state needs saving.
+randomness of step ``i`` comes from ``stream(seed, i)``, so a run that resumes at step ``i`` sees exactly the
+numbers an uninterrupted one would have seen, and no generator state needs saving.
 """
 
 from __future__ import annotations

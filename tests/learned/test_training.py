@@ -1,4 +1,4 @@
-"""The training loop: resume equals an uninterrupted run, the best iterate stays, no interruption loses any."""
+"""The training loop: resume equals an uninterrupted run, the best stays, no interruption loses any."""
 
 from __future__ import annotations
 
