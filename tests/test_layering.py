@@ -22,6 +22,7 @@ LAYERS = [
     {"preconditioners"},
     {"operators"},
     {"backends"},
+    {"weights"},
 ]
 """From the top down. Packages of one layer may use each other."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .base import KINDS, WeightFile, load, load_weights, save_weights, shipped, shipped_names
+from ..weights import KINDS, WeightFile, load_weights, save_weights, shipped, shipped_names
+from .base import load
 from .training import History, TrainingWarning, fit
 
 __all__ = [

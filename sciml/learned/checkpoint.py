@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .base import read_arrays, to_array, write_arrays
+from ..weights import read_arrays, to_array, write_arrays
 
 __all__ = ["load_checkpoint", "save_checkpoint"]
 

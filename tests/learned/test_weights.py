@@ -110,7 +110,7 @@ def test_safetensors_without_our_header_are_refused(tmp_path):
 
 
 def test_a_later_format_is_refused(path, monkeypatch):
-    monkeypatch.setattr("sciml.learned.base.FORMAT", 0)
+    monkeypatch.setattr("sciml.weights.FORMAT", 0)
     with pytest.raises(ValueError, match="written in format 1; this version reads up to 0"):
         load_weights(path)
 
