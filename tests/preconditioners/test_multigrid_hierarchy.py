@@ -70,7 +70,11 @@ def test_one_coarse_unknown_per_component_of_a_block(name):
     near = np.ones(coo.nnz, bool)
     for x, n in zip((i, j, k), shape, strict=True):
         near &= (np.abs(x[coo.row] - x[coo.col]) <= 1) | (n <= 2)
-    inside = (block[coo.row] == block[coo.col]) & (coo.data != 0) & near
+    d = A.diagonal()
+    strong = np.abs(coo.data) >= 1.001 * M.strength * np.sqrt(d[coo.row] * d[coo.col])
+    if system.faces is None:
+        strong[:] = True  # constant coefficients: every open face joins
+    inside = (block[coo.row] == block[coo.col]) & (coo.data != 0) & near & strong
     if min(n for n, f in zip(shape, factors, strict=True) if f == 2) > 2:
         assert np.all(owner[coo.row[inside]] == owner[coo.col[inside]])
 
@@ -85,6 +89,35 @@ def test_smoothed_levels_are_galerkin(name):
         np.testing.assert_allclose(
             A_coarse.toarray(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
         )
+
+
+def jumping(shape, contrast, seed=0):
+    """Squares (cubes) of seven cells, every other `contrast` times more conductive."""
+    index = np.meshgrid(*(np.arange(n) // 7 for n in shape), indexing="ij")
+    k = np.where(sum(index) % 2 == 0, 1.0, contrast)
+    return GridSystem(np.ones(shape), ("DD",) * len(shape), k=k)
+
+
+@pytest.mark.parametrize("shape", [(21, 21), (14, 14, 14)], ids=["2d", "3d"])
+def test_blocks_across_a_jump_split_into_its_sides(shape):
+    system = jumping(shape, 1e4)
+    M = Multigrid(system)
+    owner = grid_prolongation(M)
+    strong = np.asarray(system.diagonal3).ravel() > 1e3
+    for column in np.flatnonzero(owner.any(axis=0)):
+        assert np.ptp(strong[owner[:, column] > 0].astype(int)) == 0
+
+
+def test_a_weak_coupling_inside_a_block_needs_more_colours_than_two():
+    M = Multigrid(jumping((21, 21), 1e4), coarsest_size=10)
+    A = M.level_matrices()[0][0].tocoo()
+    level = M.levels[0]
+    colour = np.full(level.n, -1)
+    for c in range(level.colours):
+        colour[level.order[level.colour_start[c] : level.colour_start[c + 1]]] = c
+    off = (A.row != A.col) & (A.data != 0)
+    assert level.colours > 2
+    assert np.all(colour[A.row[off]] != colour[A.col[off]])
 
 
 def test_heat_keeps_the_mass():

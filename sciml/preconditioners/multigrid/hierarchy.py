@@ -19,13 +19,7 @@ from ...backends.threads import parallel
 
 __all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
 
-STRONG = 0.05
-"""Connections weaker than this fraction of the smaller diagonal do not join unknowns of a block."""
-
 JACOBI_PROLONGATOR = 2.0 / 3.0
-
-FILTER = 0.05
-"""Entries below this fraction of the smaller diagonal are lumped before the prolongation is smoothed."""
 
 # Fewer rows are not worth waking another thread for.
 GRAIN_ROWS = 1_500
@@ -58,6 +52,8 @@ class BlockLevel:
     extras: tuple[Any, ...]
     extra_block: np.ndarray
     mass: np.ndarray | None
+    coupled: bool
+    """Whether some components of one block are neighbours, so that the parity of blocks is no colouring."""
 
     @property
     def n(self) -> int:
@@ -88,7 +84,7 @@ class BlockLevel:
 
     @property
     def two_colourable(self) -> bool:
-        return two_colourable(self.block_shape, self.periodic)
+        return two_colourable(self.block_shape, self.periodic) and not self.coupled
 
     def stencil(self) -> tuple[Any, ...]:
         """The stencil tuple of `sciml.backends.kernels.numba.stencil`."""
@@ -181,9 +177,15 @@ class SparseLevel:
         rows, used = np.diff(sums[self.indptr]), self.diag > 0
         return bool(np.all(rows[used] <= 1.7 * self.diag[used]))
 
+    def _coupled_blocks(self) -> bool:
+        """Whether two unknowns of one block are neighbours."""
+        row_block = np.repeat(self.block_of, np.diff(self.indptr))
+        inside = np.count_nonzero(self.block_of[self.indices] == row_block)
+        return bool(inside > np.count_nonzero(np.diff(self.indptr)))  # more than the diagonal
+
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
-        if two_colours and two_colourable(self.block_shape, periodic):
+        if two_colours and two_colourable(self.block_shape, periodic) and not self._coupled_blocks():
             _, m1, m2 = self.block_shape
             i, rest = np.divmod(self.block_of, m1 * m2)
             j, k = np.divmod(rest, m2)
@@ -249,11 +251,13 @@ class Coarsest:
     inverse: np.ndarray | None
 
 
-def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: float, shift: float):
+def first_coarse_level(
+    grid: Grid, factors, *, split: bool, coarse_scaling: float, shift: float, strength: float
+):
     """Blocks of the grid and the level of their components."""
     # Face weights are shared with the cycle in float32; constant weights are exact in float64.
     stencil = grid.stencil(np.float64 if grid.faces is None else np.float32, grid.unit)
-    faces = stencil[7]
+    theta = strength * stencil[4]  # diagonals are d1 * q where there are face weights
     coarse_shape = tuple(-(-n // f) for n, f in zip(grid.shape, factors, strict=True))
     m0, m1, m2 = coarse_shape
     slots = m0 * m1 * m2
@@ -267,6 +271,7 @@ def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: floa
         stencil,
         factors,
         coarse_shape,
+        theta,
         split,
         bits,
         split_count,
@@ -284,8 +289,8 @@ def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: floa
         parallel(
             coarsen.fill_blocks,
             m0,
-            grid.shape,
-            faces,
+            stencil,
+            theta,
             blocks,
             extra_start,
             first,
@@ -334,8 +339,12 @@ def first_coarse_level(grid: Grid, factors, *, split: bool, coarse_scaling: floa
         np.searchsorted(extra_block, planes), parity(extra_block), ptr, columns, weights, diag, first,
     )  # fmt: skip
     periodic = tuple(int(p and m > 1) for p, m in zip(grid.periodic, coarse_shape, strict=True))
+    # Only weak faces, of variable coefficients, join components of one block.
+    block_of = np.where(columns < slots, columns, 0)
+    block_of[columns >= first] = extra_block[columns[columns >= first] - first]
+    coupled = bool(np.any(block_of == extra_block[extra_of_entry]))
     mass = shift * _cells_per_unknown(bits, blocks, first + extras, popcount) if shift > 0 else None
-    return blocks, BlockLevel(coarse_shape, periodic, g, qc, overflow, extra_block, mass)
+    return blocks, BlockLevel(coarse_shape, periodic, g, qc, overflow, extra_block, mass, coupled)
 
 
 def _cells_per_unknown(bits, blocks, n, popcount):
@@ -374,7 +383,9 @@ def coarser_blocks(block_of, shape, factors, coarse_shape):
     return table.reshape(-1)[block_of]
 
 
-def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float):
+def next_level(
+    level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float, strength: float
+):
     """Aggregate a level by blocks of its blocks; returns the transfer and the Galerkin level, or None."""
     shape = level.block_shape
     coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
@@ -385,7 +396,7 @@ def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse
     coarse_block = np.empty(level.n, np.int32)
     A = (level.indptr, level.indices, level.data)
     coarse = csr.aggregate(
-        start, by_block, block_of, *A, level.diag, STRONG, split, agg, ptr, members, coarse_block
+        start, by_block, block_of, *A, level.diag, strength, split, agg, ptr, members, coarse_block
     )
     if coarse == 0:
         return None
@@ -401,7 +412,7 @@ def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse
             *A,
             level.diag,
             JACOBI_PROLONGATOR,
-            FILTER,
+            strength,
             grain=GRAIN_ROWS,
         )
         R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))

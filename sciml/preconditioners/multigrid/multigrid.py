@@ -34,6 +34,8 @@ __all__ = ["Multigrid"]
 
 MAX_LEVELS = 30
 
+STRENGTH, STRENGTH_JUMPS = 0.02, 0.05
+
 STALLED = 0.8
 """A coarser level with more than this share of the unknowns is not worth its visit."""
 
@@ -75,6 +77,10 @@ class Multigrid(BaseOperator):
         Factor of the Galerkin operator of piecewise constant interpolation; 1/2 is Braess' over-correction.
     smooth_from : int or None
         First level whose prolongation is smoothed; None never smooths.
+    strength : float, optional
+        Unknowns of a block are joined where their coupling is at least this share of the geometric mean of
+        their diagonals; weaker ones are left out when a prolongation is smoothed. By default 0.02, and 0.05
+        with variable coefficients, where it keeps both sides of a jump apart.
     smoother : {"red-black", "chebyshev"}
         Chebyshev is taken by itself where an odd periodic axis rules out two colours on the grid.
     split : bool
@@ -100,6 +106,7 @@ class Multigrid(BaseOperator):
         cycle: str = "V",
         coarse_scaling: float | Sequence[float] = 0.5,
         smooth_from: int | None = 2,
+        strength: float | None = None,
         smoother: str = "red-black",
         split: bool = True,
         interpolation: str = "constant",
@@ -132,6 +139,11 @@ class Multigrid(BaseOperator):
                 raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
             if not self._coarse_scaling(level) > 0:
                 raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
+        if strength is None:
+            strength = STRENGTH if getattr(A, "faces", None) is None else STRENGTH_JUMPS
+        if not 0 <= strength < 1:
+            raise ValueError(f"strength={strength!r}; expected 0 <= strength < 1")
+        self.strength = float(strength)
         super().__init__(A.in_shape, A.in_shape, np.float32, {"symmetric", "positive_definite"})
         self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
         self._build(A)
@@ -162,13 +174,18 @@ class Multigrid(BaseOperator):
         if max(factors) == 1:
             return
         self.blocks, block_level = first_coarse_level(
-            grid, factors, split=self.split, coarse_scaling=self._coarse_scaling(0), shift=shift
+            grid,
+            factors,
+            split=self.split,
+            coarse_scaling=self._coarse_scaling(0),
+            shift=shift,
+            strength=self.strength,
         )
         level = block_level.sparse()
         self.levels = [block_level]
         if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
             # Solved directly, or smoothed with more than two colours: either way in CSR.
-            level.colour(True, grid.periodic)
+            level.colour(not block_level.coupled, grid.periodic)
             self.levels = [level]
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
             if shift > 0 and level.smoothing_suffices():
@@ -179,14 +196,20 @@ class Multigrid(BaseOperator):
                 break
             depth = len(self.levels)
             smooth = self._smooth_from is not None and depth >= self._smooth_from
-            made = next_level(
-                level, factors, split=self.split, smooth=smooth, coarse_scaling=self._coarse_scaling(depth)
-            )
-            if made is None:
+            settings = {
+                "split": self.split,
+                "smooth": smooth,
+                "coarse_scaling": self._coarse_scaling(depth),
+                "strength": self.strength,
+            }
+            made = next_level(level, factors, **settings)
+            if made is not None and made[1].unknowns > STALLED * level.unknowns:
+                # Weakly joined pieces (islands of a coefficient) hardly merge: try larger blocks.
+                factors = tuple(f**2 for f in factors)
+                made = next_level(level, factors, **settings)
+            if made is None or made[1].unknowns > STALLED * level.unknowns:
                 break
             hop, coarse = made
-            if coarse.unknowns > STALLED * level.unknowns:
-                break
             level = coarse
             level.colour(not smooth, grid.periodic)
             self.transfers.append(hop)

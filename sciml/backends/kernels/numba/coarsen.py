@@ -103,8 +103,37 @@ def _joined(bits, block_i, block_j, block_k, shape, factors, faces):
 
 
 @jit
-def block_labels(bits, block_i, block_j, block_k, shape, factors, faces, split):
-    """Packed component numbers of the cells of a block, and how many components it has beyond the first."""
+def _strong(e0, e1, e2, block_i, block_j, block_k, shape, factors, faces, q, theta):
+    """Those of the open faces inside a block whose weight is at least theta sqrt(d d') (d: diagonals)."""
+    f0, f1, f2 = faces
+    n1, n2 = shape[1], shape[2]
+    limit = np.float64(theta) ** 2
+    for child in range(8):
+        i = block_i * factors[0] + (child >> 2)
+        j = block_j * factors[1] + ((child >> 1) & 1)
+        o = (i * n1 + j) * n2 + block_k * factors[2] + (child & 1)
+        if (e0 >> child) & 1:
+            w, d = np.float64(f0[o + n1 * n2]), limit * np.float64(q[o]) * np.float64(q[o + n1 * n2])
+            if w * w < d:
+                e0 &= ~(1 << child)
+        if (e1 >> child) & 1:
+            w, d = np.float64(f1[o + n2]), limit * np.float64(q[o]) * np.float64(q[o + n2])
+            if w * w < d:
+                e1 &= ~(1 << child)
+        if (e2 >> child) & 1:
+            w, d = np.float64(f2[o + 1]), limit * np.float64(q[o]) * np.float64(q[o + 1])
+            if w * w < d:
+                e2 &= ~(1 << child)
+    return e0, e1, e2
+
+
+@jit
+def block_labels(bits, block_i, block_j, block_k, shape, factors, faces, q, theta, split):
+    """Packed component numbers of the cells of a block, and how many components it has beyond the first.
+
+    With face weights, cells are joined by strong faces only (see `_strong`; `theta` in the unit of faces over
+    the unit of `q`), so that a block across a jump of the coefficient falls into its two sides.
+    """
     if bits == 0xFF and faces is None:
         return np.int64(0), 0
     if not split:
@@ -114,13 +143,15 @@ def block_labels(bits, block_i, block_j, block_k, shape, factors, faces, split):
                 labels |= np.int64(15) << np.int64(4 * child)
         return labels, 0
     e0, e1, e2 = _joined(bits, block_i, block_j, block_k, shape, factors, faces)
+    if faces is not None:
+        e0, e1, e2 = _strong(e0, e1, e2, block_i, block_j, block_k, shape, factors, faces, q, theta)
     return _flood(bits, e0, e1, e2)
 
 
 @jit
-def scan_blocks(start, stop, stencil, factors, coarse_shape, split, bits, split_count, extra_count):
+def scan_blocks(start, stop, stencil, factors, coarse_shape, theta, split, bits, split_count, extra_count):
     """First pass over block planes: cells of every block, split blocks and extra unknowns per block row."""
-    shape, faces = stencil[0], stencil[7]
+    shape, q, faces = stencil[0], stencil[2], stencil[7]
     _, m1, m2 = coarse_shape
     for i in range(start, stop):
         for j in range(m1):
@@ -131,7 +162,7 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, split, bits, split_
                 bits[row * m2 + k] = b
                 if b == 0xFF and faces is None:
                     continue
-                _, extra = block_labels(b, i, j, k, shape, factors, faces, split)
+                _, extra = block_labels(b, i, j, k, shape, factors, faces, q, theta, split)
                 if extra > 0:
                     splits += 1
                     extras += extra
@@ -140,8 +171,9 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, split, bits, split_
 
 
 @jit
-def fill_blocks(start, stop, shape, faces, blocks, extra_start, first, bits, extra_block):
+def fill_blocks(start, stop, stencil, theta, blocks, extra_start, first, bits, extra_block):
     """Second pass: list split blocks and the blocks of extra unknowns; `bits` keeps first components only."""
+    shape, q, faces = stencil[0], stencil[2], stencil[7]
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
     _, m1, m2 = coarse_shape
     for i in range(start, stop):
@@ -152,7 +184,7 @@ def fill_blocks(start, stop, shape, faces, blocks, extra_start, first, bits, ext
                 continue
             for k in range(m2):
                 b = row * m2 + k
-                labels, more = block_labels(np.int64(bits[b]), i, j, k, shape, factors, faces, True)
+                labels, more = block_labels(np.int64(bits[b]), i, j, k, shape, factors, faces, q, theta, True)
                 if more > 0:
                     split_block[s], split_labels[s], split_extra[s] = k, labels, first + extra
                     for e in range(more):

@@ -90,7 +90,7 @@ def aggregate(
 ):
     """Join the unknowns of every block that are connected inside it; returns the number of aggregates.
 
-    Unknowns i, j are connected where ``a_ij < -theta min(a_ii, a_jj)``. Unknowns without any neighbour are
+    Unknowns i, j are connected where ``a_ij < -theta sqrt(a_ii a_jj)``. Unknowns without any neighbour are
     left out (``agg = -1``): the smoother solves them. Aggregate I owns ``members[ptr[I]:ptr[I + 1]]`` and
     lies in block ``coarse_block[I]``.
     """
@@ -117,7 +117,11 @@ def aggregate(
                 head += 1
                 for entry in range(indptr[i], indptr[i + 1]):
                     j = indices[entry]
-                    if block_of[j] == block and agg[j] < 0 and data[entry] < -theta * min(diag[i], diag[j]):
+                    if (
+                        block_of[j] == block
+                        and agg[j] < 0
+                        and data[entry] < -theta * np.sqrt(diag[i] * diag[j])
+                    ):
                         agg[j] = coarse - 1
                         members[count] = j
                         count += 1
@@ -224,7 +228,7 @@ def smoothed_prolongator(
 ):
     """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
 
-    F is A with entries below ``theta`` times the smaller diagonal lumped onto its diagonal D. It keeps the
+    F is A with entries below ``theta sqrt(a_ii a_jj)`` lumped onto its diagonal D. It keeps the
     row sums of A, so constants are still interpolated exactly, and keeps coarse operators sparse.
     """
     longest = 1
@@ -236,16 +240,18 @@ def smoothed_prolongator(
         if agg[i] >= 0:
             columns[0], values[0], count = agg[i], 1.0, 1
             if omega != 0.0:
-                centre = 0.0
+                centre, strong = 0.0, 0
                 for entry in range(indptr[i], indptr[i + 1]):
                     j = indices[entry]
-                    if j == i or abs(data[entry]) < theta * min(diag[i], diag[j]):
+                    if j == i or abs(data[entry]) < theta * np.sqrt(diag[i] * diag[j]):
                         centre += data[entry]
-                inverse = omega / centre if centre > 0.0 else 0.0
+                    else:
+                        strong += 1
+                inverse = omega / centre if strong and centre > 0.0 else 0.0
                 for entry in range(indptr[i], indptr[i + 1]):
                     j = indices[entry]
                     target = agg[j]
-                    if target < 0 or (j != i and abs(data[entry]) < theta * min(diag[i], diag[j])):
+                    if target < 0 or (j != i and abs(data[entry]) < theta * np.sqrt(diag[i] * diag[j])):
                         continue
                     at = 0
                     while at < count and columns[at] != target:
