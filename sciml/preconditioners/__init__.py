@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .amg import AMG
 from .fft import FFT
@@ -10,6 +10,10 @@ from .incomplete import IncompleteCholesky
 from .jacobi import Jacobi
 from .lu import LU
 from .ssor import SSOR
+
+if TYPE_CHECKING:
+    from .learned_multigrid import LearnedMultigrid
+    from .multigrid import Multigrid
 
 __all__ = [
     "AMG",
@@ -19,14 +23,31 @@ __all__ = [
     "SSOR",
     "IncompleteCholesky",
     "Jacobi",
+    "LearnedMultigrid",
+    "Multigrid",
     "make_preconditioner",
 ]
 
 
-def _multigrid(A: Any, **settings: Any) -> Any:
-    from .multigrid import Multigrid  # loads its kernels
+def __getattr__(name: str) -> Any:
+    # These load compiled kernels, so only who uses them waits for that.
+    if name == "Multigrid":
+        from .multigrid import Multigrid
 
-    return Multigrid(A, **settings)
+        return Multigrid
+    if name == "LearnedMultigrid":
+        from .learned_multigrid import LearnedMultigrid
+
+        return LearnedMultigrid
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _multigrid(A: Any, **settings: Any) -> Any:
+    return __getattr__("Multigrid")(A, **settings)
+
+
+def _learned_multigrid(A: Any, **settings: Any) -> Any:
+    return __getattr__("LearnedMultigrid")(A, **settings)
 
 
 PRECONDITIONERS: dict[str, Callable[..., Any]] = {
@@ -39,6 +60,7 @@ PRECONDITIONERS: dict[str, Callable[..., Any]] = {
     "amg-sa": partial(AMG, method="smoothed_aggregation"),
     "amg-rs": partial(AMG, method="ruge_stuben"),
     "multigrid": _multigrid,
+    "learned-multigrid": _learned_multigrid,
     "lu": LU,
 }
 """Name, as ``solve`` and the command line take it, to what builds the preconditioner from `A`."""

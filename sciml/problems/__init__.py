@@ -1,8 +1,9 @@
 """Ready-made systems: Poisson problems with obstacles, heat steps, anisotropy, jumps; inclusions."""
 
+from .coefficients import anisotropic, jump_coefficient
 from .geometry import GEOMETRIES, obstacle_mask
 from .manufactured import Manufactured
-from .poisson import anisotropic, heat, jump_coefficient, open_top, poisson
+from .poisson import heat, open_top, poisson
 from .problem import Grid, Problem
 from .variational import (
     ShiftedSolve,

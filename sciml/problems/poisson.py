@@ -1,4 +1,4 @@
-"""Ready-made Poisson, heat, anisotropic and jump-coefficient systems on grids."""
+"""Ready-made Poisson and heat systems on grids."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from .geometry import GEOMETRIES, obstacle_mask
 from .manufactured import Manufactured
 from .problem import Grid, Problem, size_name, to_backend
 
-__all__ = ["anisotropic", "heat", "jump_coefficient", "open_top", "poisson"]
+__all__ = ["heat", "open_top", "poisson"]
 
 RIGHT_HAND_SIDES = ("random", "smooth", "manufactured")
-JUMP_PATTERNS = ("checkerboard", "balls", "layers")
 
 
 def poisson(
@@ -124,93 +123,6 @@ def heat(
     return _build("heat", shape, bc, obstacles, rhs, seed, dtype, backend, device, length, shift=shift)
 
 
-def anisotropic(
-    shape: Sequence[int],
-    *,
-    epsilon: float = 0.01,
-    bc: Any = "dirichlet",
-    rhs: str = "random",
-    seed: int = 0,
-    dtype: Any = "float64",
-    backend: str = "numpy",
-    device: Any = None,
-    length: float = 1.0,
-) -> Problem:
-    """A grid-aligned anisotropic problem ``−u_xx (− u_yy) − ε u_zz = f``, weak along the last axis.
-
-    Stretching the last coordinate by ``1/√ε`` makes it the plain Laplacian on stretched cells, which is
-    how the operator is built; `Problem.grid` holds the stretched spacing.
-
-    Parameters
-    ----------
-    epsilon : float
-        Coefficient along the last axis; values above one make that axis the strong one.
-    shape, bc, rhs, seed, dtype, backend, device, length
-        As in `poisson`.
-
-    Examples
-    --------
-    >>> from sciml.problems import anisotropic
-    >>> anisotropic((16, 16), epsilon=0.01).grid.spacing
-    (0.0625, 0.625)
-    """
-    if not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
-        raise ValueError(f"epsilon is {epsilon!r}; expected a positive number")
-    cells = [float(h) for h in _side_lengths(shape, length)]
-    cells[-1] /= math.sqrt(epsilon)
-    name = f"anisotropic (ε = {epsilon:g})"
-    return _build(name, shape, bc, None, rhs, seed, dtype, backend, device, cells)
-
-
-def jump_coefficient(
-    shape: Sequence[int],
-    *,
-    contrast: float = 1e4,
-    pattern: str = "checkerboard",
-    bc: Any = "dirichlet",
-    rhs: str = "random",
-    seed: int = 0,
-    dtype: Any = "float64",
-    backend: str = "numpy",
-    device: Any = None,
-    length: float | Sequence[float] = 1.0,
-) -> Problem:
-    """A diffusion problem ``−∇·(k ∇u) = f`` whose `k` jumps between 1 and `contrast`.
-
-    Parameters
-    ----------
-    contrast : float
-        The other value of `k`, positive.
-    pattern : {"checkerboard", "balls", "layers"}
-        Where it holds: every other of 4 blocks per axis; random balls; every other of 8 layers across the
-        first axis.
-    shape, bc, rhs, seed, dtype, backend, device, length
-        As in `poisson`; ``rhs="manufactured"`` gives the exact discrete solution.
-
-    Examples
-    --------
-    >>> from sciml.problems import jump_coefficient
-    >>> print(jump_coefficient((16, 16), contrast=1e3, pattern="layers"))
-    jump coefficient (layers, 1000:1) 16x16, 256 unknowns, dirichlet sides
-    """
-    if not isinstance(contrast, int | float) or not math.isfinite(contrast) or contrast <= 0:
-        raise ValueError(f"contrast is {contrast!r}; expected a positive number")
-    if pattern not in JUMP_PATTERNS:
-        raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(JUMP_PATTERNS)}")
-    shape = check_shape(shape)
-    if pattern == "balls":
-        high = obstacle_mask("balls", shape, _check_seed(seed))
-    else:
-        blocks = 8 if pattern == "layers" else 4
-        axes = shape[:1] if pattern == "layers" else shape
-        index = np.meshgrid(*(np.arange(n) * blocks // n for n in axes), indexing="ij", sparse=True)
-        parity = np.asarray(sum(index)) % 2 == 1
-        high = np.broadcast_to(parity.reshape(parity.shape + (1,) * (len(shape) - parity.ndim)), shape)
-    coefficient = np.where(high, float(contrast), 1.0)
-    name = f"jump coefficient ({pattern}, {contrast:g}:1)"
-    return _build(name, shape, bc, None, rhs, seed, dtype, backend, device, length, coefficient=coefficient)
-
-
 def open_top(ndim: int) -> list[tuple[str, str]]:
     """Boundary conditions of a box open at the high side of its last axis and closed elsewhere."""
     return [("neumann", "neumann")] * (ndim - 1) + [("neumann", "dirichlet")]
@@ -218,7 +130,7 @@ def open_top(ndim: int) -> list[tuple[str, str]]:
 
 def _build(
     name: str, shape: Sequence[int], bc: Any, obstacles: Any, rhs: str, seed: int, dtype: Any, backend: str,
-    device: Any, length: Any, *, shift: float = 0.0, coefficient: np.ndarray | None = None,
+    device: Any, length: Any, *, shift: float = 0.0, coefficient: Any = None,
 ) -> Problem:  # fmt: skip
     shape = check_shape(shape)
     seed = _check_seed(seed)

@@ -19,8 +19,6 @@ from ...backends.threads import parallel
 
 __all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
 
-JACOBI_PROLONGATOR = 2.0 / 3.0
-
 # Fewer rows are not worth waking another thread for.
 GRAIN_ROWS = 1_500
 
@@ -384,7 +382,14 @@ def coarser_blocks(block_of, shape, factors, coarse_shape):
 
 
 def next_level(
-    level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float, strength: float
+    level: SparseLevel,
+    factors,
+    *,
+    split: bool,
+    smooth: bool,
+    coarse_scaling: float,
+    strength: float,
+    damping: float,
 ):
     """Aggregate a level by blocks of its blocks; returns the transfer and the Galerkin level, or None."""
     shape = level.block_shape
@@ -411,7 +416,7 @@ def next_level(
             agg,
             *A,
             level.diag,
-            JACOBI_PROLONGATOR,
+            damping,
             strength,
             grain=GRAIN_ROWS,
         )

@@ -77,6 +77,8 @@ class Multigrid(BaseOperator):
         Factor of the Galerkin operator of piecewise constant interpolation; 1/2 is Braess' over-correction.
     smooth_from : int or None
         First level whose prolongation is smoothed; None never smooths.
+    damping : float or sequence of float
+        Of the Jacobi step that smooths a prolongation, one per smoothed level (the last repeats).
     strength : float, optional
         Unknowns of a block are joined where their coupling is at least this share of the geometric mean of
         their diagonals; weaker ones are left out when a prolongation is smoothed. By default 0.02, and 0.05
@@ -106,6 +108,7 @@ class Multigrid(BaseOperator):
         cycle: str = "V",
         coarse_scaling: float | Sequence[float] = 0.5,
         smooth_from: int | None = 2,
+        damping: float | Sequence[float] = 2.0 / 3.0,
         strength: float | None = None,
         smoother: str = "red-black",
         split: bool = True,
@@ -132,7 +135,10 @@ class Multigrid(BaseOperator):
         self._sweeps = PerLevel("sweeps", sweeps, int)
         self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
         self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
+        self._damping = PerLevel("damping", damping, float)
         for level in range(MAX_LEVELS):
+            if not 0 < self._damping(level) < 2:
+                raise ValueError(f"damping={self._damping(level)}; expected 0 < damping < 2")
             if not 0 < self._omega(level) < 2:
                 raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
             if self._sweeps(level) < 1:
@@ -201,6 +207,7 @@ class Multigrid(BaseOperator):
                 "smooth": smooth,
                 "coarse_scaling": self._coarse_scaling(depth),
                 "strength": self.strength,
+                "damping": self._damping(depth - (self._smooth_from or 0)) if smooth else 0.0,
             }
             made = next_level(level, factors, **settings)
             if made is not None and made[1].unknowns > STALLED * level.unknowns:

@@ -1,0 +1,258 @@
+"""Train the portfolio and the predictor that `LearnedMultigrid` applies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...preconditioners.learned_multigrid import Policy
+from ...preconditioners.multigrid.features import FEATURES, geometry_features
+from ...problems import Problem
+from ...weights import save_weights
+from ..training import History, fit
+from .cost import Rates
+from .evolution import Evolution
+from .families import FAMILIES, sample
+from .portfolio import choose_ridge, fit_predictor, greedy_portfolio, pack, regret
+from .search import TOLERANCES, evaluate, grid
+
+__all__ = ["SEARCH", "TEXTBOOK", "MultigridTraining", "train_multigrid", "training_problems"]
+
+SEARCH: dict[str, tuple[Any, ...]] = {
+    "sweeps": ((1, 2, 2, 4), (2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 4)),
+    "omega": ((1.0, 1.0), (1.1, 1.3)),
+    "smooth_from": (1, 2, 3),
+    "cycle": ("V", "W"),
+}
+"""Where the portfolio starts from; evolution moves what is continuous."""
+
+TEXTBOOK: dict[str, Any] = {"split": False, "omega": 1.0, "sweeps": 2}
+"""The textbook cycle: blocks are not split, plain Gauss-Seidel, V(2,2)."""
+
+SHAPES = ((32, 32, 32), (64, 64, 64), (128, 128), (256, 256))
+STRENGTH = 0.02
+"""Of the features, as `LearnedMultigrid` computes them."""
+
+
+def training_problems(
+    families: Sequence[str] | None = None,
+    shapes: Sequence[Sequence[int]] = SHAPES,
+    instances: int = 2,
+    first: int = 0,
+) -> list[tuple[str, Problem]]:
+    """Families' names and problems: `instances` of every family at every shape."""
+    names = list(FAMILIES) if families is None else list(families)
+    out, number = [], first
+    for name in names:
+        for shape in shapes:
+            for _ in range(instances):
+                out.append((name, sample(name, shape, number)))
+                number += 1
+    return out
+
+
+class MultigridTraining:
+    """A `Trainable` in four phases, all of which resume.
+
+    1. One step a problem: the predicted time of every setting of the grid on it.
+    2. A portfolio is picked greedily; each step is one generation of one member's evolution strategy.
+    3. One step a problem: the times of the refined members beside those they started from.
+    4. At the end (`policy`) the better half of these becomes the portfolio, and the predictor is fitted.
+    """
+
+    def __init__(
+        self,
+        problems: Sequence[tuple[str, Problem]],
+        *,
+        members: int = 6,
+        generations: int = 15,
+        settings: Sequence[dict[str, Any]] | None = None,
+        rates: Rates | None = None,
+        seed: int = 0,
+    ):
+        self.groups = [name for name, _ in problems]
+        self.problems = [problem for _, problem in problems]
+        self.settings = grid(SEARCH) if settings is None else list(settings)
+        self.rates = Rates() if rates is None else rates
+        self.members, self.generations, self.seed = members, generations, seed
+        self.table = np.full((len(problems), len(self.settings), len(TOLERANCES)), np.nan)
+        self.final = np.full((len(problems), 2 * members, len(TOLERANCES)), np.nan)
+        self.features = np.array([geometry_features(p.A, STRENGTH) for p in self.problems])
+        self.evolution: Evolution | None = None
+
+    @property
+    def steps(self) -> int:
+        """Steps of a whole run."""
+        return 2 * len(self.problems) + self.members * self.generations
+
+    def step(self, index: int) -> Mapping[str, float]:
+        count, evolving = len(self.problems), self.members * self.generations
+        if index < count:
+            for j, choice in enumerate(self.settings):
+                self.table[index, j] = evaluate(self.problems[index], choice, self.rates)
+            return {"loss": _spread(self.table[index])}
+        if self.evolution is None:
+            self.evolution = self._evolution()
+        if index < count + evolving:
+            return self.evolution.step(index - count)
+        i = index - count - evolving
+        for j, choice in enumerate(self.candidates()):
+            self.final[i, j] = evaluate(self.problems[i], choice, self.rates)
+        return {"loss": _spread(self.final[i])}
+
+    def _evolution(self) -> Evolution:
+        chosen = greedy_portfolio(self.table, self.members)
+        logs = np.log(self.table[:, chosen])
+        duties: list[list[tuple[int, int]]] = [[] for _ in chosen]
+        for (problem, tolerance), member in np.ndenumerate(logs.argmin(axis=1)):
+            duties[member].append((problem, tolerance))
+        return Evolution(
+            [self.settings[c] for c in chosen], duties, self.problems, self.rates, seed=self.seed
+        )
+
+    def candidates(self) -> list[dict[str, Any]]:
+        """Members as the grid has them, then as refined."""
+        assert self.evolution is not None
+        return [*self.evolution.members, *self.evolution.refined()]
+
+    def grid_searched(self, tolerance: int | None = None) -> dict[str, Any]:
+        """The one setting of the grid that is best on average: what learning competes with."""
+        logs = np.log(self.table if tolerance is None else self.table[:, :, [tolerance]])
+        return self.settings[int(logs.mean(axis=(0, 2)).argmin())]
+
+    def policy(self) -> tuple[Policy, dict[str, float]]:
+        """The trained policy, and what it costs against the best member on the training problems."""
+        chosen = greedy_portfolio(self.final, self.members)
+        seconds = self.final[:, chosen]
+        ridge = choose_ridge(self.features, seconds, self.groups)
+        coefficients = fit_predictor(self.features, seconds, ridge)
+        candidates = self.candidates()
+        loss = regret(coefficients, self.features, seconds)
+        notes = {"ridge": ridge, "regret": float(np.expm1(loss.mean()))}
+        return pack([candidates[c] for c in chosen], coefficients), notes
+
+    def state(self) -> Any:
+        evolution = None if self.evolution is None else self.evolution.state()
+        return {"table": self.table, "final": self.final, "evolution": evolution}
+
+    def load(self, state: Any) -> None:
+        self.table, self.final = np.array(state["table"]), np.array(state["final"])
+        self.evolution = None
+        if state["evolution"] is not None:
+            self.evolution = self._evolution()
+            self.evolution.load(state["evolution"])
+
+    def weights(self) -> Any:
+        return self.state()
+
+    def load_weights(self, weights: Any) -> None:
+        self.load(weights)
+
+
+def _spread(seconds: np.ndarray) -> float:
+    """How much the best setting wins over the median one, as a negative logarithm."""
+    logs = np.log(seconds)
+    return float((logs.min(axis=0) - np.median(logs, axis=0)).mean())
+
+
+def train_multigrid(
+    output: str | os.PathLike[str],
+    problems: Sequence[tuple[str, Problem]] | None = None,
+    *,
+    members: int = 6,
+    generations: int = 15,
+    seed: int = 0,
+    rates: Rates | None = None,
+    settings: Sequence[dict[str, Any]] | None = None,
+    checkpoint: str | os.PathLike[str] | None = None,
+    resume: bool = True,
+    progress: bool | None = None,
+    command: str = "train_multigrid(...)",
+) -> History:
+    """Train multigrid parameters for a set of problems and write a weight file.
+
+    Parameters
+    ----------
+    output : path
+        ``.safetensors`` file for ``LearnedMultigrid(A, weights=output)``.
+    problems : list of (str, Problem), optional
+        What to train on, each with the name of its family; by default `training_problems`.
+    members : int
+        Parameter sets in the portfolio.
+    generations : int
+        Of the evolution strategy of each member; 0 keeps the settings of the grid.
+    seed : int
+    rates : Rates, optional
+        The cost model of the machine (see `sciml.learned.multigrid.cost.calibrate`).
+    settings : list of dict, optional
+        The grid to start from, arguments of `Multigrid`; by default `SEARCH`.
+    checkpoint, resume, progress
+        As in `sciml.learned.fit`.
+    command : str
+        Kept in the file.
+
+    Returns
+    -------
+    History
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> from sciml.learned.multigrid import train_multigrid, training_problems
+    >>> from sciml.preconditioners import LearnedMultigrid
+    >>> problems = training_problems(["balls", "walls"], [(16, 16)], instances=1)
+    >>> few = [{"sweeps": 1}, {"sweeps": 2}]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "mine.safetensors"
+    ...     _ = train_multigrid(path, problems, members=2, generations=0, settings=few)
+    ...     M = LearnedMultigrid(problems[0][1].A, weights=path)
+    """
+    output = Path(output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output is {str(output)!r}; expected a name ending in .safetensors")
+    problems = training_problems() if problems is None else list(problems)
+    if not problems:
+        raise ValueError("problems is empty; expected at least one (name, Problem)")
+    training = MultigridTraining(
+        problems, members=members, generations=generations, settings=settings, rates=rates, seed=seed
+    )
+    history = fit(
+        training,
+        steps=training.steps,
+        checkpoint=checkpoint,
+        resume=resume,
+        progress=progress,
+        label="multigrid",
+        fingerprint={
+            "members": members,
+            "generations": generations,
+            "seed": seed,
+            "settings": [str(s) for s in training.settings],
+            "problems": [f"{name}: {p.name}" for name, p in problems],
+        },
+    )
+    policy, notes = training.policy()
+    searched = {str(t): _plain(training.grid_searched(i)) for i, t in enumerate(TOLERANCES)}
+    save_weights(
+        output,
+        "multigrid",
+        policy.arrays,
+        config={"features": list(FEATURES), "members": len(policy)},
+        training={
+            "command": command,
+            "seed": seed,
+            **history.summary(),
+            **notes,
+            "problems": len(problems),
+            "grid_searched": {**searched, "all": _plain(training.grid_searched())},
+        },
+    )
+    return history
+
+
+def _plain(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in settings.items()}
