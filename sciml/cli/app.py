@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from . import train_multigrid  # noqa: F401
 from .train import app as train_app
 
 __all__ = ["app"]

@@ -77,8 +77,8 @@ class Rates:
     The defaults are what `calibrate` found on one core of an x86-64 server; only their ratios matter.
     """
 
-    setup: tuple[float, ...] = (0.0, 43.6, 22.6, 0.30, 0.66, 204e3)
-    cycle: tuple[float, ...] = (9.2, 1.34, 8.7, 1.66, 0.96, 6.6e3)
+    setup: tuple[float, ...] = (0.0, 24.4, 8220.0, 20.9, 2.46, 0.417, 219e3)
+    cycle: tuple[float, ...] = (12.1, 1.01, 5.46, 1.97, 0.844, 7760.0)
 
     def seconds(self, M: Multigrid) -> tuple[float, float]:
         """Predicted set-up and seconds per iteration."""

@@ -12,7 +12,7 @@ from ...problems import GEOMETRIES, Problem, anisotropic, jump_coefficient, obst
 __all__ = ["COEFFICIENTS", "FAMILIES", "OBSTACLES", "TRAINING_SEED", "sample"]
 
 TRAINING_SEED = 1_000_000
-"""Seeds of training geometries begin here; cases and tests judge on smaller ones, which training never saw."""
+"""Seeds of training geometries begin here; cases judge on smaller ones, which training never saw."""
 
 
 def _obstacles(kind: str | None, shape: Sequence[int], seed: int) -> Problem:

@@ -212,7 +212,7 @@ class Multigrid(BaseOperator):
             made = next_level(level, factors, **settings)
             if made is not None and made[1].unknowns > STALLED * level.unknowns:
                 # Weakly joined pieces (islands of a coefficient) hardly merge: try larger blocks.
-                factors = tuple(f**2 for f in factors)
+                factors = (factors[0] ** 2, factors[1] ** 2, factors[2] ** 2)
                 made = next_level(level, factors, **settings)
             if made is None or made[1].unknowns > STALLED * level.unknowns:
                 break
