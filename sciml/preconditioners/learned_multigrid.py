@@ -30,7 +30,7 @@ class Policy:
     ----------
     omega, coarse_scaling, damping, sweeps : array (members, levels)
     strength, smooth_from, cycle : array (members,)
-        `smooth_from` -1 never smooths; `cycle` 0 is V, 1 is W.
+        `smooth_from` -1 never smooths, -2 is "auto"; `cycle` 0 is V, 1 is W.
     coefficients : array (members, 2 features + 2)
         Of the predicted logarithm of the time, relative to the first member, in the inputs of
         `inputs`.
@@ -68,7 +68,7 @@ class Policy:
             "coarse_scaling": tuple(a["coarse_scaling"][member]),
             "damping": tuple(a["damping"][member]),
             "strength": float(a["strength"][member]) or None,
-            "smooth_from": smooth if smooth >= 0 else None,
+            "smooth_from": {-1: None, -2: "auto"}.get(smooth, smooth),
             "cycle": "W" if a["cycle"][member] else "V",
         }
 
@@ -87,7 +87,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "damping": (0.01, 1.9),
     "sweeps": (1, 64),
     "strength": (0.0, 0.9),
-    "smooth_from": (-1, 30),
+    "smooth_from": (-2, 30),
     "cycle": (0, 1),
     "coefficients": (-1e6, 1e6),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from ...preconditioners.learned_multigrid import LEVELS, Policy, inputs
 from .search import TOLERANCES
 
-__all__ = ["fit_predictor", "greedy_portfolio", "pack", "regret"]
+__all__ = ["choose_penalty", "fit_predictor", "greedy_portfolio", "pack", "regret"]
 
 
 def greedy_portfolio(seconds: np.ndarray, members: int) -> list[int]:
@@ -39,7 +40,7 @@ def greedy_portfolio(seconds: np.ndarray, members: int) -> list[int]:
     return chosen
 
 
-def fit_predictor(features: np.ndarray, seconds: np.ndarray, ridge: float) -> np.ndarray:
+def fit_predictor(features: np.ndarray, seconds: np.ndarray, ridge: float, margin: float = 0.0) -> np.ndarray:
     """Coefficients of the linear predictor of the log time relative to the first member.
 
     Parameters
@@ -48,6 +49,8 @@ def fit_predictor(features: np.ndarray, seconds: np.ndarray, ridge: float) -> np
     seconds : array (problems, members, tolerances)
     ridge : float
         Weight of the penalty, per observation.
+    margin : float
+        Added to the prediction of all members but the first: what a change must promise to be made.
     """
     X = np.array([inputs(f, rtol) for f in features for rtol in TOLERANCES])
     logs = np.log(seconds).transpose(0, 2, 1).reshape(X.shape[0], -1)
@@ -60,7 +63,9 @@ def fit_predictor(features: np.ndarray, seconds: np.ndarray, ridge: float) -> np
     penalty = ridge * X.shape[0] * np.eye(X.shape[1])
     penalty[0, 0] = 0.0
     W = np.linalg.solve(Z.T @ Z + penalty, Z.T @ Y)
-    return np.ascontiguousarray((W / scale[:, None]).T)
+    coefficients = np.ascontiguousarray((W / scale[:, None]).T)
+    coefficients[1:, 0] += margin
+    return coefficients
 
 
 def regret(coefficients: np.ndarray, features: np.ndarray, seconds: np.ndarray) -> np.ndarray:
@@ -74,25 +79,30 @@ def regret(coefficients: np.ndarray, features: np.ndarray, seconds: np.ndarray) 
     return out
 
 
-def choose_ridge(features: np.ndarray, seconds: np.ndarray, groups: Sequence[Any]) -> float:
-    """The penalty with the smallest mean regret on problems of a left-out instance of every group."""
+def choose_penalty(
+    features: np.ndarray, seconds: np.ndarray, groups: Sequence[Any]
+) -> tuple[float, float, float]:
+    """Ridge and margin with the smallest mean regret on left-out instances, and that regret.
+
+    Each fold leaves out one instance of every group, so that all groups stay represented.
+    """
     order = np.zeros(len(groups), int)
     count: dict[Any, int] = {}
     for i, group in enumerate(groups):
         order[i] = count.get(group, 0)
         count[group] = order[i] + 1
-    folds = max(2, min(4, max(count.values())))
-    scores = {}
-    for ridge in (1e-3, 3e-3, 1e-2, 3e-2, 1e-1):
+    folds = [order % max(2, max(count.values())) == k for k in range(max(count.values()))]
+    scores: dict[tuple[float, float], float] = {}
+    for ridge, margin in itertools.product((1e-3, 1e-2, 1e-1), (0.0, 0.02, 0.05, 1.0)):
         total = []
-        for fold in range(folds):
-            out = order % folds == fold
+        for out in folds:
             if out.all() or not out.any():
                 continue
-            coefficients = fit_predictor(features[~out], seconds[~out], ridge)
+            coefficients = fit_predictor(features[~out], seconds[~out], ridge, margin)
             total.append(regret(coefficients, features[out], seconds[out]).mean())
-        scores[ridge] = float(np.mean(total)) if total else 0.0
-    return min(scores, key=lambda r: scores[r])
+        scores[ridge, margin] = float(np.mean(total)) if total else 0.0
+    best = min(scores, key=lambda key: scores[key])
+    return (*best, scores[best])
 
 
 def pack(members: Sequence[dict[str, Any]], coefficients: np.ndarray) -> Policy:
@@ -106,14 +116,15 @@ def pack(members: Sequence[dict[str, Any]], coefficients: np.ndarray) -> Policy:
             out.append(value[np.minimum(np.arange(LEVELS), value.size - 1)])
         return np.array(out)
 
-    smooth = [m.get("smooth_from", 2) for m in members]
+    codes = {None: -1.0, "auto": -2.0}
+    smooth = [m.get("smooth_from", "auto") for m in members]
     return Policy(
         omega=rows("omega", (1.1, 1.3)),
         coarse_scaling=rows("coarse_scaling", 0.5),
         damping=rows("damping", 2 / 3),
         sweeps=rows("sweeps", (2, 2, 2, 4)),
         strength=np.array([float(m.get("strength") or 0.0) for m in members]),
-        smooth_from=np.array([-1.0 if s is None else float(s) for s in smooth]),
+        smooth_from=np.array([codes[s] if s in codes else float(s) for s in smooth]),
         cycle=np.array([float(m.get("cycle", "V") == "W") for m in members]),
         coefficients=coefficients,
     )

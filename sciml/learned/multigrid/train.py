@@ -17,23 +17,12 @@ from ..training import History, fit
 from .cost import Rates
 from .evolution import Evolution
 from .families import FAMILIES, sample
-from .portfolio import choose_ridge, fit_predictor, greedy_portfolio, pack, regret
+from .portfolio import choose_penalty, fit_predictor, greedy_portfolio, pack
 from .search import TOLERANCES, evaluate, grid
 
-__all__ = ["SEARCH", "TEXTBOOK", "MultigridTraining", "train_multigrid", "training_problems"]
+__all__ = ["MultigridTraining", "train_multigrid", "training_problems"]
 
-SEARCH: dict[str, tuple[Any, ...]] = {
-    "sweeps": ((1, 2, 2, 4), (2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 4)),
-    "omega": ((1.0, 1.0), (1.1, 1.3)),
-    "smooth_from": (1, 2, 3),
-    "cycle": ("V", "W"),
-}
-"""Where the portfolio starts from; evolution moves what is continuous."""
-
-TEXTBOOK: dict[str, Any] = {"split": False, "omega": 1.0, "sweeps": 2}
-"""The textbook cycle: blocks are not split, plain Gauss-Seidel, V(2,2)."""
-
-SHAPES = ((32, 32, 32), (64, 64, 64), (128, 128), (256, 256))
+SHAPES = ((32, 32, 32), (64, 64, 64), (256, 256))
 STRENGTH = 0.02
 """Of the features, as `LearnedMultigrid` computes them."""
 
@@ -41,7 +30,7 @@ STRENGTH = 0.02
 def training_problems(
     families: Sequence[str] | None = None,
     shapes: Sequence[Sequence[int]] = SHAPES,
-    instances: int = 2,
+    instances: int = 1,
     first: int = 0,
 ) -> list[tuple[str, Problem]]:
     """Families' names and problems: `instances` of every family at every shape."""
@@ -56,41 +45,49 @@ def training_problems(
 
 
 class MultigridTraining:
-    """A `Trainable` in four phases, all of which resume.
+    """A `Trainable` in three phases, all of which resume.
 
     1. One step a problem: the predicted time of every setting of the grid on it.
-    2. A portfolio is picked greedily; each step is one generation of one member's evolution strategy.
-    3. One step a problem: the times of the refined members beside those they started from.
-    4. At the end (`policy`) the better half of these becomes the portfolio, and the predictor is fitted.
+    2. Problems fall into classes (2D or 3D, constant coefficients, jumps, anisotropy). For each class, an
+       evolution strategy refines the best setting of the grid; each step is one generation for one class.
+    3. One step a problem: the times of the refined settings beside those they started from.
+
+    `policy` then picks the portfolio from the last table and fits the predictor.
     """
 
     def __init__(
         self,
         problems: Sequence[tuple[str, Problem]],
         *,
-        members: int = 6,
-        generations: int = 15,
+        members: int = 5,
+        generations: int = 12,
         settings: Sequence[dict[str, Any]] | None = None,
         rates: Rates | None = None,
         seed: int = 0,
     ):
         self.groups = [name for name, _ in problems]
         self.problems = [problem for _, problem in problems]
-        self.settings = grid(SEARCH) if settings is None else list(settings)
+        self.settings = grid() if settings is None else list(settings)
         self.rates = Rates() if rates is None else rates
         self.members, self.generations, self.seed = members, generations, seed
         self.table = np.full((len(problems), len(self.settings), len(TOLERANCES)), np.nan)
-        self.final = np.full((len(problems), 2 * members, len(TOLERANCES)), np.nan)
         self.features = np.array([geometry_features(p.A, STRENGTH) for p in self.problems])
+        kind = self.features[:, [FEATURES.index(n) for n in ("3d", "uncoarsened", "jumps")]] > 0
+        self.classes = np.unique(kind, axis=0, return_inverse=True)[1].reshape(-1)
+        self.final = np.full((len(problems), 2 * self._count, len(TOLERANCES)), np.nan)
         self.evolution: Evolution | None = None
+
+    @property
+    def _count(self) -> int:
+        return int(self.classes.max()) + 1
 
     @property
     def steps(self) -> int:
         """Steps of a whole run."""
-        return 2 * len(self.problems) + self.members * self.generations
+        return 2 * len(self.problems) + self._count * self.generations
 
     def step(self, index: int) -> Mapping[str, float]:
-        count, evolving = len(self.problems), self.members * self.generations
+        count, evolving = len(self.problems), self._count * self.generations
         if index < count:
             for j, choice in enumerate(self.settings):
                 self.table[index, j] = evaluate(self.problems[index], choice, self.rates)
@@ -105,34 +102,36 @@ class MultigridTraining:
         return {"loss": _spread(self.final[i])}
 
     def _evolution(self) -> Evolution:
-        chosen = greedy_portfolio(self.table, self.members)
-        logs = np.log(self.table[:, chosen])
-        duties: list[list[tuple[int, int]]] = [[] for _ in chosen]
-        for (problem, tolerance), member in np.ndenumerate(logs.argmin(axis=1)):
-            duties[member].append((problem, tolerance))
-        return Evolution(
-            [self.settings[c] for c in chosen], duties, self.problems, self.rates, seed=self.seed
-        )
+        starts, duties = [], []
+        for k in range(self._count):
+            mine = np.flatnonzero(self.classes == k)
+            starts.append(self.settings[int(np.log(self.table[mine]).mean(axis=(0, 2)).argmin())])
+            duties.append([(int(p), t) for p in mine for t in range(len(TOLERANCES))])
+        return Evolution(starts, duties, self.problems, self.rates, seed=self.seed)
 
     def candidates(self) -> list[dict[str, Any]]:
-        """Members as the grid has them, then as refined."""
+        """Settings as the grid has them, then as refined, one of each per class."""
         assert self.evolution is not None
         return [*self.evolution.members, *self.evolution.refined()]
 
     def grid_searched(self, tolerance: int | None = None) -> dict[str, Any]:
-        """The one setting of the grid that is best on average: what learning competes with."""
-        logs = np.log(self.table if tolerance is None else self.table[:, :, [tolerance]])
+        """The one setting of the grid that is best on average: what learning competes with.
+
+        It is searched on the problems with constant coefficients, where there are any.
+        """
+        hard = self.features[:, [FEATURES.index("uncoarsened"), FEATURES.index("jumps")]].any(axis=1)
+        logs = np.log(self.table[~hard] if not hard.all() else self.table)
+        logs = logs if tolerance is None else logs[:, :, [tolerance]]
         return self.settings[int(logs.mean(axis=(0, 2)).argmin())]
 
     def policy(self) -> tuple[Policy, dict[str, float]]:
         """The trained policy, and what it costs against the best member on the training problems."""
         chosen = greedy_portfolio(self.final, self.members)
         seconds = self.final[:, chosen]
-        ridge = choose_ridge(self.features, seconds, self.groups)
-        coefficients = fit_predictor(self.features, seconds, ridge)
+        ridge, margin, left_out = choose_penalty(self.features, seconds, self.groups)
+        coefficients = fit_predictor(self.features, seconds, ridge, margin)
         candidates = self.candidates()
-        loss = regret(coefficients, self.features, seconds)
-        notes = {"ridge": ridge, "regret": float(np.expm1(loss.mean()))}
+        notes = {"ridge": ridge, "margin": margin, "regret_left_out": float(np.expm1(left_out))}
         return pack([candidates[c] for c in chosen], coefficients), notes
 
     def state(self) -> Any:
@@ -163,8 +162,8 @@ def train_multigrid(
     output: str | os.PathLike[str],
     problems: Sequence[tuple[str, Problem]] | None = None,
     *,
-    members: int = 6,
-    generations: int = 15,
+    members: int = 5,
+    generations: int = 12,
     seed: int = 0,
     rates: Rates | None = None,
     settings: Sequence[dict[str, Any]] | None = None,
@@ -182,14 +181,14 @@ def train_multigrid(
     problems : list of (str, Problem), optional
         What to train on, each with the name of its family; by default `training_problems`.
     members : int
-        Parameter sets in the portfolio.
+        Largest number of parameter sets in the portfolio.
     generations : int
-        Of the evolution strategy of each member; 0 keeps the settings of the grid.
+        Of the evolution strategy of each class of problems; 0 keeps the settings of the grid.
     seed : int
     rates : Rates, optional
         The cost model of the machine (see `sciml.learned.multigrid.cost.calibrate`).
     settings : list of dict, optional
-        The grid to start from, arguments of `Multigrid`; by default `SEARCH`.
+        The grid to start from, arguments of `Multigrid`; by default `sciml.learned.multigrid.search.GRID`.
     checkpoint, resume, progress
         As in `sciml.learned.fit`.
     command : str

@@ -169,6 +169,12 @@ class SparseLevel:
         )
         return sum(a.nbytes for a in arrays)
 
+    def pieces(self) -> float:
+        """Unknowns beyond the first in their block, as a share of all: how much walls cut up the level."""
+        used = self.block_of[self.diag > 0]
+        blocks = np.count_nonzero(np.bincount(used)) if used.size else 0
+        return 1.0 - blocks / max(1, used.size)
+
     def smoothing_suffices(self) -> bool:
         """Whether the diagonal outweighs each row so far that a coarser level has nothing to add."""
         sums = np.concatenate([[0.0], np.cumsum(np.abs(self.data), dtype=np.float64)])

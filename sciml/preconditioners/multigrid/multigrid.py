@@ -36,6 +36,9 @@ MAX_LEVELS = 30
 
 STRENGTH, STRENGTH_JUMPS = 0.02, 0.05
 
+CUT_UP = 0.02
+"""Share of unknowns beyond the first in their block from which on the prolongation of level 2 is smoothed."""
+
 STALLED = 0.8
 """A coarser level with more than this share of the unknowns is not worth its visit."""
 
@@ -75,8 +78,10 @@ class Multigrid(BaseOperator):
         W visits every level below the first coarse one twice as often as the one above it.
     coarse_scaling : float or sequence of float
         Factor of the Galerkin operator of piecewise constant interpolation; 1/2 is Braess' over-correction.
-    smooth_from : int or None
-        First level whose prolongation is smoothed; None never smooths.
+    smooth_from : int, "auto" or None
+        First level whose prolongation is smoothed; None never smooths. Smoothing makes coarse matrices
+        denser and set-up dearer, and pays where walls or jumps cut blocks into pieces: "auto" begins at
+        level 2 where they do, or coefficients vary, and at level 3 elsewhere.
     damping : float or sequence of float
         Of the Jacobi step that smooths a prolongation, one per smoothed level (the last repeats).
     strength : float, optional
@@ -107,7 +112,7 @@ class Multigrid(BaseOperator):
         sweeps: int | Sequence[int] = (2, 2, 2, 4),
         cycle: str = "V",
         coarse_scaling: float | Sequence[float] = 0.5,
-        smooth_from: int | None = 2,
+        smooth_from: int | str | None = "auto",
         damping: float | Sequence[float] = 2.0 / 3.0,
         strength: float | None = None,
         smoother: str = "red-black",
@@ -130,7 +135,10 @@ class Multigrid(BaseOperator):
         start = time.perf_counter()
         self.cycle = cycle
         self.split = bool(split)
+        if isinstance(smooth_from, str) and smooth_from != "auto":
+            raise ValueError(f"smooth_from={smooth_from!r}; expected a level, 'auto' or None")
         self.smooth_from = smooth_from if split else None
+        self._smooth_from: int | None = None  # what "auto" turns out to be
         self.coarsest_size = int(coarsest_size)
         self._sweeps = PerLevel("sweeps", sweeps, int)
         self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
@@ -172,9 +180,13 @@ class Multigrid(BaseOperator):
         factors = block_factors(grid.shape, weights)
         isotropic = all(f == 2 or n == 1 for f, n in zip(factors, grid.shape, strict=True))
         # Between sparse levels the over-correction factor only fits where every axis is coarsened.
-        self._smooth_from = self.smooth_from
-        if self.smooth_from is not None and not isotropic:
-            self._smooth_from = min(self.smooth_from, 1)
+        auto = self.smooth_from == "auto"
+        self._smooth_from = self.smooth_from if isinstance(self.smooth_from, int) else None
+        if auto:
+            self._smooth_from = 2
+        if self._smooth_from is not None and not isotropic:
+            self._smooth_from = min(self._smooth_from, 1)
+            auto = False
         self.coarsest = Coarsest(None)
         self.levels: list[BlockLevel | SparseLevel] = []
         if max(factors) == 1:
@@ -201,6 +213,8 @@ class Multigrid(BaseOperator):
             if max(factors) == 1:
                 break
             depth = len(self.levels)
+            if auto and depth == 2 and grid.faces is None and level.pieces() < CUT_UP:
+                self._smooth_from = 3
             smooth = self._smooth_from is not None and depth >= self._smooth_from
             settings = {
                 "split": self.split,
