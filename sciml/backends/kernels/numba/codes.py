@@ -6,7 +6,7 @@ import numpy as np
 
 from .common import jit
 
-__all__ = ["histogram", "scaled_copy", "translate"]
+__all__ = ["histogram", "translate"]
 
 
 @jit
@@ -24,10 +24,3 @@ def translate(start, stop, code, table, out):
     """``out[i] = table[code[i]]``."""
     for i in range(start, stop):
         out[i] = table[code[i]]
-
-
-@jit
-def scaled_copy(start, stop, x, scale, out):
-    """``out = scale x`` in the precision of `out`."""
-    for i in range(start, stop):
-        out[i] = x[i] * scale
