@@ -19,27 +19,36 @@ __all__ = ["coarse_row", "owners", "restrict_residual"]
 
 @jit
 def coarse_row(out, e, i, j, n, blocks):
-    """Expand the coarse vector `e` to one row of the grid: ``out = (P e)[i, j, :]``, unmasked; both paired."""
+    """Expand the coarse vector `e` to row (i, j) of the grid, ``(P e)[i, j, :]``, unmasked; both paired.
+
+    Its even cells begin at ``out[0]``; returns where the odd ones begin.
+    """
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
-    row = (i // factors[0]) * coarse_shape[1] + j // factors[1]
+    # Factors are 1 or 2: shifts and masks, as divisions would take longer than a short row.
+    half0, half1 = factors[0] - 1, factors[1] - 1
+    row = (i >> half0) * coarse_shape[1] + (j >> half1)
     m2 = U(coarse_shape[2])
     c = U(row) * m2
     evens = (n + U(1)) >> U(1)
+    first, last = split_start[row], split_start[row + 1]
     if factors[2] == 2:
-        # Block k holds cells 2k and 2k+1, the k-th of either half.
+        # Block k holds cells 2k and 2k+1, the k-th of either half: without split blocks one copy serves both.
         unpair_row(out, U(0), e, c, m2)
+        if first == last:
+            return U(0)
         for k in range(n - evens):
             out[evens + k] = out[k]
     else:
         for k in range(n):
             out[k] = e[c + k]
-    child = 4 * (i % factors[0]) + 2 * (j % factors[1])
-    for s in range(split_start[row], split_start[row + 1]):
+    child = 4 * (i & half0) + 2 * (j & half1)
+    for s in range(first, last):
         for d in range(factors[2]):
             k = U(split_block[s] * factors[2] + d)
             label = (split_labels[s] >> (4 * (child + d))) & 15
             if label > 0 and label < 15:
                 out[(k >> U(1)) + (k & U(1)) * evens] = e[split_extra[s] + label - 1]
+    return evens
 
 
 @jit
