@@ -102,17 +102,17 @@ class Grid:
         return (self.shape, self.periodic, self.q, t(self.d0 / unit), t(self.d1 / unit), none, w, faces)
 
     def pair(self, stencil: tuple[Any, ...]) -> tuple[Any, ...]:
-        """A stencil of this grid in the paired layout (see `kernels.numba.paired`); its faces are overwritten."""
+        """A stencil of this grid in the layout of `kernels.numba.paired`; its faces are overwritten."""
         shape, periodic, _, d0, d1, none, w, faces = stencil
         rows, n = shape[0] * shape[1], shape[2]
         # One byte a cell stays one byte; diagonals take the precision of the stencil.
-        dtype = np.uint8 if self.q.dtype == np.uint8 else d0.dtype
-        q = np.empty(self.cells, dtype)
+        number = np.uint8 if self.q.dtype == np.uint8 else type(d0)
+        q = np.empty(self.cells, number)
         grain = max(1, GRAIN_CELLS // n)
-        parallel(paired.pair_rows, rows, self.q, dtype(1) if dtype is np.uint8 else 1.0, q, n, grain=grain)
+        parallel(paired.pair_rows, rows, self.q, number(1), q, n, grain=grain)
         for f in faces or ():
             parallel(paired.pair_in_place, rows, f, n, grain=grain)
-        return (shape, periodic, q, d0, d1, dtype.type(none) if dtype is not np.uint8 else none, w, faces)
+        return (shape, periodic, q, d0, d1, number(none), w, faces)
 
 
 def _histogram(code: np.ndarray) -> np.ndarray:

@@ -145,8 +145,8 @@ def test_red_black_sweeps(name, threads, sweeps):
         with use_threads(threads):
             for stages, border in passes:
                 parallel(
-                    smoothers.relax, grid.shape[0], stages, border, total, kind, first, x, B, source, scale, s,
-                    omega, blocks, to_paired(grid, e), None, dots, grain=2 * total if at_once else 1,
+                    smoothers.relax, grid.shape[0], stages, border, total, kind, first, x, B, source, scale,
+                    s, omega, blocks, to_paired(grid, e), None, dots, grain=2 * total if at_once else 1,
                 )  # fmt: skip
         return to_natural(grid, x)[:n]
 
@@ -180,8 +180,8 @@ def test_sweeps_over_slabs_and_tiles(shape):
         with use_threads(threads):
             for stages, border in passes:
                 parallel(
-                    smoothers.relax, grid.shape[0], stages, border, 8, smoothers.ZERO, 0, x, b, source, 1.0, s,
-                    np.float32(1.1), blocks, x, None, np.zeros(0), grain=16,
+                    smoothers.relax, grid.shape[0], stages, border, 8, smoothers.ZERO, 0, x, b, source, 1.0,
+                    s, np.float32(1.1), blocks, x, None, np.zeros(0), grain=16,
                 )  # fmt: skip
         return x
 

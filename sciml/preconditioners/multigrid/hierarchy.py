@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.grid import GRAIN_CELLS, Grid, two_colourable
-from ...backends.kernels.numba import coarsen, csr, paired
+from ...backends.kernels.numba import coarsen, codes, csr, paired
 from ...backends.threads import parallel
 
 __all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
@@ -43,8 +43,8 @@ class BlockLevel:
     """The first coarse level as a stencil on the grid of blocks, and the couplings of extra unknowns beside
     it.
 
-    Unknowns are numbered: one per block (empty ones too), each row of blocks paired as the grid's rows are, a row
-    of zeros, extra unknowns. `extras` is the tuple
+    Unknowns are numbered: one per block (empty ones too), each row of blocks paired as the grid's rows are, a
+    row of zeros, extra unknowns. `extras` is the tuple
     ``(fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight, ex_start, ex_colour, ex_ptr, ex_col,
     ex_weight, ex_diag, first)``: "fix" lists, per plane, the regular unknowns that have extra neighbours and
     these couplings; "ex" lists the extra unknowns of a plane with all their couplings. ``first`` is the
@@ -139,13 +139,10 @@ class SparseLevel:
     block_of: np.ndarray  # block each unknown belongs to, on the grid `block_shape`
     block_shape: tuple[int, int, int]
     mass: np.ndarray | None
+    # What smoothing needs; set by `colour`.
     inverse_diagonal: np.ndarray = field(init=False)
     order: np.ndarray = field(init=False)
     colour_start: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        with np.errstate(divide="ignore"):
-            self.inverse_diagonal = np.where(self.diag > 0, 1 / self.diag, 0).astype(np.float32)
 
     @property
     def n(self) -> int:
@@ -197,6 +194,8 @@ class SparseLevel:
         self.order = np.argsort(colour, kind="stable").astype(np.int32)
         counts = np.bincount(colour, minlength=colours + 1)[:colours]
         self.colour_start = np.concatenate([[0], np.cumsum(counts)])
+        with np.errstate(divide="ignore"):
+            self.inverse_diagonal = np.where(self.diag > 0, 1 / self.diag, 0).astype(np.float32)
 
 
 @dataclass
@@ -380,7 +379,9 @@ def coarser_blocks(block_of, shape, factors, coarse_shape):
     table = np.empty(shape, np.int32)
     i, j, k = (np.arange(n) // f for n, f in zip(shape, factors, strict=True))
     table[:] = (i[:, None, None] * coarse_shape[1] + j[:, None]) * coarse_shape[2] + k
-    return table.reshape(-1)[block_of]
+    out = np.empty(block_of.size, np.int32)
+    parallel(codes.translate, out.size, block_of, table.reshape(-1), out, grain=GRAIN_CELLS)
+    return out
 
 
 def next_level(level: SparseLevel, factors, *, split: bool, smooth: bool, coarse_scaling: float):

@@ -225,13 +225,13 @@ class Multigrid(BaseOperator):
     def _relax(
         self, stencil, grain, sweeps, kind, colour, v, source, scale, omega, work, extras, dots
     ) -> None:
-        """Red-black sweeps on the grid or the first coarse level: in one pass over memory where that works."""
+        """Red-black sweeps on the grid or the first coarse level (in one pass over memory where that works)"""
         planes, total = stencil[0][0], 2 * sweeps + (kind == smoothers.PROLONG)
 
         def run(stages: tuple[int, int], border: bool, grain: int) -> None:
             parallel(
-                smoothers.relax, planes, stages, border, total, kind, colour, v.x, v.b, source, scale, stencil,
-                np.float32(omega), work.blocks, work.e, extras, dots, grain=grain,
+                smoothers.relax, planes, stages, border, total, kind, colour, v.x, v.b, source, scale,
+                stencil, np.float32(omega), work.blocks, work.e, extras, dots, grain=grain,
             )  # fmt: skip
 
         if stencil[1][0]:
@@ -256,8 +256,8 @@ class Multigrid(BaseOperator):
         grid = self.grid
         if self.smoother == "red-black":
             self._relax(
-                self._stencil, grid.grain, self._sweeps(0), kind, int(kind != smoothers.ZERO), work, source, scale,
-                self._omega(0), work, None, dots,
+                self._stencil, grid.grain, self._sweeps(0), kind, int(kind != smoothers.ZERO), work, source,
+                scale, self._omega(0), work, None, dots,
             )  # fmt: skip
             return
         if kind == smoothers.ZERO:
@@ -323,8 +323,8 @@ class Multigrid(BaseOperator):
     def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
         kind = smoothers.PLAIN if backward else smoothers.ZERO
         self._relax(
-            self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, None, 1.0, self._omega(1),
-            work, level.extras, work.no_dots,
+            self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, None, 1.0,
+            self._omega(1), work, level.extras, work.no_dots,
         )  # fmt: skip
 
     def _residual_coarse(self, index: int, work) -> None:

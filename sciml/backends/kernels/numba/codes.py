@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import jit
+from .common import U, jit
 
 __all__ = ["histogram", "translate"]
 
@@ -23,4 +23,4 @@ def histogram(start, stop, code):
 def translate(start, stop, code, table, out):
     """``out[i] = table[code[i]]``."""
     for i in range(start, stop):
-        out[i] = table[code[i]]
+        out[i] = table[U(code[i])]

@@ -58,9 +58,7 @@ def row_offsets(i, j, shape, periodic):
 
 @jit
 def tile_width(rows, row_length, bytes_per_cell, periodic):
-    """Rows of a plane to process at once, so that what is in flight of them (`bytes_per_cell` over all planes)
-    fits in a core's cache.
-    """
+    """Rows of a plane to process at once: those in flight, `bytes_per_cell` over all planes, fit in cache."""
     width = max(32, 1_000_000 // (bytes_per_cell * row_length))
     # A wrap would make the first tile wait for the last.
     return rows if periodic or 2 * width > 3 * rows else width

@@ -273,11 +273,11 @@ def sparse_product(start, stop, fill, columns, a_ptr, a_idx, a_val, b_ptr, b_idx
     for i in range(start, stop):
         begin = c_ptr[i] if fill else 0
         count = 0
-        for ea in range(a_ptr[i], a_ptr[i + 1]):
-            k = a_idx[ea]
+        for ea in range(U(a_ptr[i]), U(a_ptr[i + 1])):
+            k = U(a_idx[ea])
             a = np.float64(a_val[ea])
-            for eb in range(b_ptr[k], b_ptr[k + 1]):
-                j = b_idx[eb]
+            for eb in range(U(b_ptr[k]), U(b_ptr[k + U(1)])):
+                j = U(b_idx[eb])
                 if fill:
                     at = where[j]
                     if at < 0:

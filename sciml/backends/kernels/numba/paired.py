@@ -1,9 +1,9 @@
 """Grid vectors with the even cells of each row before its odd ones: the layout of the multigrid cycle.
 
-A row of `n` cells lies in memory as cells 0, 2, 4, ... followed by cells 1, 3, 5, ... A red-black half sweep then
-works on one contiguous half of every row, with all neighbours contiguous too, instead of computing every lane and
-keeping half. Geometry (`q`, `faces`) of a *paired* stencil lies the same way. Vectors end, as elsewhere, in a row
-of zeros that stands for everything beyond the box.
+A row of `n` cells lies in memory as cells 0, 2, 4, ... followed by cells 1, 3, 5, ... A red-black half sweep
+then works on one contiguous half of every row, with all neighbours contiguous too, instead of computing every
+lane and keeping half. Geometry (`q`, `faces`) of a *paired* stencil lies the same way. Vectors end, as
+elsewhere, in a row of zeros that stands for everything beyond the box.
 """
 
 from __future__ import annotations
@@ -82,15 +82,15 @@ def pair_in_place(start, stop, x, n):
 
 @jit
 def half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap, odd):
-    """``t[m] = sum over neighbours of w x`` for one half of a row: its even cells, or (`odd` = 1) its odd ones."""
+    """``t[m] = sum over neighbours of w x`` for half a row: its even cells, or (`odd` = 1) its odd ones."""
     one = U(1)
     evens, odds = (n + one) >> one, n >> one
     own = odd * evens  # where this half begins within a row
     count = odds if odd else evens
     if count == U(0):
         return
-    # Neighbours along the row lie in the other half: cell 2m has odd cells m-1 and m, cell 2m+1 has even cells
-    # m and m+1.
+    # Neighbours along the row lie in the other half: cell 2m has odd cells m-1 and m, cell 2m+1 has even
+    # cells m and m+1.
     left, right = (o, o + one) if odd else (o + evens - one, o + evens)
     a, b, c, d = lower0 + own, upper0 + own, lower1 + own, upper1 + own
     if faces is None:
@@ -103,17 +103,17 @@ def half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap, odd):
         for cell in (U(0), last):
             if cell & one != odd:
                 continue
-            m = cell >> one
-            s = w0 * (x[a + m] + x[b + m]) + w1 * (x[c + m] + x[d + m])
+            at = cell >> one
+            s = w0 * (x[a + at] + x[b + at]) + w1 * (x[c + at] + x[d + at])
             if cell > U(0):
-                s += w2 * x[left + m]
+                s += w2 * x[left + at]
             elif wrap:
                 s += w2 * x[o + (last & one) * evens + (last >> one)]
             if cell < last:
-                s += w2 * x[right + m]
+                s += w2 * x[right + at]
             elif wrap:
                 s += w2 * x[o]
-            t[m] = s
+            t[at] = s
     else:
         f0, f1, f2 = faces
         # Beyond the box x is zero, so any finite weight does: take the row's own.
@@ -146,7 +146,7 @@ def half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap, odd):
 
 @jit
 def residual_half(out, t, x, b, q, d0, d1, none, at, count):
-    """``out = b - A x`` for the half row at `at`, given its neighbour sums; zero where there is no unknown."""
+    """``out = b - A x`` for the half row at `at`, given its neighbour sums; zero in cells without unknown."""
     for m in range(count):
         d = d0 + d1 * t.dtype.type(q[at + m])
         value = b[at + m] + t[m] - d * x[at + m]

@@ -1,10 +1,10 @@
-"""Smoothers of the multigrid cycle on paired grids: red-black successive over-relaxation, Chebyshev iteration.
+"""Smoothers of the multigrid cycle on paired grids: red-black over-relaxation and Chebyshev iteration.
 
-Any number of sweeps, with the loading of the right-hand side or the prolongation before them, runs in one pass
-over memory: each half sweep is a *stage* that lags one plane behind the stage before. Large planes are cut into
-tiles of rows, so that the planes in flight stay in the cache; rows lag at tile borders as planes do. At the border
-between two threads' slabs the stages form a staircase, which a second phase completes after a barrier; the values
-do not depend on the number of slabs.
+Any number of sweeps, with the loading of the right-hand side or the prolongation before them, runs in one
+pass over memory: each half sweep is a *stage* that lags one plane behind the stage before. Large planes are cut
+into tiles of rows, so that the planes in flight stay in the cache; rows lag at tile borders as planes do. At
+the border between two threads' slabs the stages form a staircase, which a second phase completes after a
+barrier; the values do not depend on the number of slabs.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _relax_half(x, t, b, q, d0, d1, none, omega, at, count):
 
 @jit
 def _relax_plane(i, first, last, colour, x, b, stencil, omega, t, dot):
-    """Half sweep over one colour of rows first..last of plane i; returns the sum of x b over them if `dot`."""
+    """Half sweep over one colour of rows first..last of plane i; returns their sum of x b if `dot`."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n = U(shape[2])
     evens = (n + U(1)) >> U(1)
@@ -195,9 +195,9 @@ def relax(
     stages : pair of int
         All of them in one pass, or one at a time with a barrier between.
     border : bool
-        False: the pass itself, without what depends on unfinished planes of the neighbouring slabs. True: what
-        that left around plane `start`. A barrier parts the two. The pass needs slabs of at least twice as many
-        planes as stages, and an axis 0 that is not periodic.
+        False: the pass itself, without what depends on unfinished planes of the neighbouring slabs. True:
+        what that left around plane `start`. A barrier parts the two. The pass needs slabs of at least twice
+        as many planes as stages, and an axis 0 that is not periodic.
     total : int
         Number of stages of the whole run.
     kind : int
@@ -223,8 +223,8 @@ def relax(
             dot = dots.size > 0 and first + lag == total - 1
             for i in range(start - lag, start + lag):
                 value = _stage(
-                    i, 0, n1, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks, e, extras,
-                    t, dot,
+                    i, 0, n1, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks, e,
+                    extras, t, dot,
                 )  # fmt: skip
                 if dot:
                     dots[i] += value
@@ -244,8 +244,8 @@ def relax(
                 dot = dots.size > 0 and first + lag == total - 1
                 low, high = lagging(tile, end, n1, lag)
                 value = _stage(
-                    plane, low, high, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks, e,
-                    extras, t, dot,
+                    plane, low, high, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks,
+                    e, extras, t, dot,
                 )  # fmt: skip
                 if dot:
                     dots[plane] += value

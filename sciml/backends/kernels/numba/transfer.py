@@ -28,8 +28,8 @@ def coarse_row(out, e, i, j, n, blocks):
     half0, half1 = factors[0] - 1, factors[1] - 1
     row = (i >> half0) * coarse_shape[1] + (j >> half1)
     m2 = U(coarse_shape[2])
-    c = U(row) * m2
-    evens = (n + U(1)) >> U(1)
+    c, one = U(row) * m2, U(1)
+    evens = (n + one) >> one
     first, last = split_start[row], split_start[row + 1]
     if factors[2] == 2:
         # Block k holds cells 2k and 2k+1, the k-th of either half: without split blocks one copy serves both.
@@ -44,10 +44,10 @@ def coarse_row(out, e, i, j, n, blocks):
     child = 4 * (i & half0) + 2 * (j & half1)
     for s in range(first, last):
         for d in range(factors[2]):
-            k = U(split_block[s] * factors[2] + d)
+            cell = U(split_block[s] * factors[2] + d)
             label = (split_labels[s] >> (4 * (child + d))) & 15
             if label > 0 and label < 15:
-                out[(k >> U(1)) + (k & U(1)) * evens] = e[split_extra[s] + label - 1]
+                out[(cell >> one) + (cell & one) * evens] = e[split_extra[s] + label - 1]
     return evens
 
 
@@ -121,7 +121,7 @@ def _first(labels, child, label):
 
 @jit
 def owners(start, stop, owner, stencil, blocks):
-    """Coarse unknown (paired) that every cell (natural) of planes start..stop belongs to; -1 without unknown."""
+    """Coarse unknown (paired) of every cell (natural) of planes start..stop; -1 without unknown."""
     shape, _, q, _, _, none, _, _ = stencil
     factors, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
     for i in range(start, stop):
