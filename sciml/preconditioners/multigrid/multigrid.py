@@ -225,7 +225,7 @@ class Multigrid(BaseOperator):
     def _relax(
         self, stencil, grain, sweeps, kind, colour, v, source, scale, omega, work, extras, dots
     ) -> None:
-        """Red-black sweeps on the grid or the first coarse level (in one pass over memory where that works)"""
+        """Red-black sweeps on the grid or the first coarse level, in one pass where that works."""
         planes, total = stencil[0][0], 2 * sweeps + (kind == smoothers.PROLONG)
 
         def run(stages: tuple[int, int], border: bool, grain: int) -> None:
@@ -452,24 +452,34 @@ class Multigrid(BaseOperator):
         shape = (self.grid.cells, self.levels[0].n)
         return csr_matrix((np.ones(rows.size), (rows, owner[rows])), shape=shape)
 
-    def bytes_per_cycle(self) -> int:
-        """Bytes one cycle must move, every array counted once per pass that reads or writes it."""
+    def bytes_per_cycle(self, fused: bool = True) -> int:
+        """Bytes one cycle must move, every array counted once per pass that reads or writes it.
+
+        Parameters
+        ----------
+        fused : bool
+            False counts a pass for every sweep, and one for loading the residual, as if none were fused: what
+            a cycle that runs sweep by sweep at the speed of memory would have to move.
+        """
         cells, q = self.grid.cells, self._stencil[2].itemsize + (12 if self.grid.faces is not None else 0)
-        # All sweeps before, which read the residual and write b and x; restriction; all sweeps after.
-        passes = (8 + 4 + q + 4, 4 + q + 4, 4 + q + 4 + 4)
-        if not self.grid.periodic[0] and self.smoother == "red-black":
-            total = cells * sum(passes)
-        else:  # one pass for every half sweep
-            total = cells * (passes[0] + passes[1] + (4 * self._sweeps(0) - 1) * passes[2])
+        load, zero, sweep, restriction = 8 + 4, 4 + q + 4, 4 + q + 4 + 4, 4 + q + 4
+        sweeps = self._sweeps(0)
+        fused = fused and self.smoother == "red-black" and not self.grid.periodic[0]
+        if fused:
+            total = cells * (load + q + 4 + restriction + sweep)
+        else:
+            total = cells * (load + zero + restriction + (2 * sweeps - 1) * sweep)
         for index, level in enumerate(self.levels):
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
                 total += self.coarsest.inverse.nbytes
                 continue
+            passes = 2 * self._sweeps(index + 1)
             if isinstance(level, BlockLevel):
-                matrix, passes_here = 16 * level.q.size + 8 * level.extras[9].size, 2
+                matrix = 16 * level.q.size + 8 * level.extras[9].size
+                passes = 2 if fused else passes
             else:
-                matrix, passes_here = level.nnz * 8 + level.n * 8, 2 * self._sweeps(index + 1)
-            total += passes_here * (matrix + 16 * level.n) + matrix + 12 * level.n
+                matrix = level.nnz * 8 + level.n * 8
+            total += passes * (matrix + 16 * level.n) + matrix + 12 * level.n
             if index < len(self.transfers):
                 total += self.transfers[index].nbytes + 12 * level.n
         return int(total)

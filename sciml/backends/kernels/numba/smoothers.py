@@ -1,9 +1,9 @@
 """Smoothers of the multigrid cycle on paired grids: red-black over-relaxation and Chebyshev iteration.
 
 Any number of sweeps, with the loading of the right-hand side or the prolongation before them, runs in one
-pass over memory: each half sweep is a *stage* that lags one plane behind the stage before. Large planes are cut
-into tiles of rows, so that the planes in flight stay in the cache; rows lag at tile borders as planes do. At
-the border between two threads' slabs the stages form a staircase, which a second phase completes after a
+pass over memory: each half sweep is a *stage* that lags one plane behind the stage before. Large planes are
+cut into tiles of rows, so that the planes in flight stay in the cache; rows lag at tile borders as planes do.
+At the border between two threads' slabs the stages form a staircase, which a second phase completes after a
 barrier; the values do not depend on the number of slabs.
 """
 
