@@ -107,8 +107,8 @@ def attempt(problem: Problem, method: str) -> tuple[float, float, Any, Any]:
 def cycle(M: Any, b: np.ndarray, setup: float) -> dict[str, float]:
     """Time of one cycle as CG runs it, on the padded residual, and its share of the bandwidth limit.
 
-    ``bandwidth_share`` is the time a cycle would take that runs sweep by sweep at the speed of memory, over the
-    time taken. Passes that run several sweeps at once move less; ``moved_share`` counts what they move.
+    ``bandwidth_share`` is the time a cycle would take that runs sweep by sweep at the speed of memory, over
+    the time taken. Passes that run several sweeps at once move less; ``moved_share`` counts what they move.
     """
     r = np.zeros(M.grid.padded)
     r[: b.size] = b.reshape(-1)
