@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .kernels.numba import codes
+from .kernels.numba import codes, paired
 from .threads import parallel
 
 __all__ = ["Grid", "affine_diagonal", "two_colourable"]
@@ -43,7 +43,6 @@ class Grid:
     unknowns: int
     unit: float
     """Largest weight; float32 kernels work in this unit."""
-    _float_faces: tuple[np.ndarray, ...] | None = None
 
     @classmethod
     def from_operator(cls, A: Any) -> Grid:
@@ -96,17 +95,24 @@ class Grid:
         t = np.dtype(dtype).type
         faces = self.faces
         if faces is not None and (np.dtype(dtype) != np.float64 or unit != 1.0):
-            if unit == self.unit and np.dtype(dtype) == np.float32:
-                # The preconditioner's copy, needed in set-up and in every cycle.
-                if self._float_faces is None:
-                    self._float_faces = tuple((f / unit).astype(np.float32) for f in faces)
-                faces = self._float_faces
-            else:
-                faces = tuple((f / unit).astype(dtype) for f in faces)
+            faces = tuple((f / unit).astype(dtype) for f in faces)
         # A byte compares with a byte in the narrowest vectors.
         none: Any = self.q.dtype.type(self.none)
         w = tuple(t(v / unit) for v in self.weights)
         return (self.shape, self.periodic, self.q, t(self.d0 / unit), t(self.d1 / unit), none, w, faces)
+
+    def pair(self, stencil: tuple[Any, ...]) -> tuple[Any, ...]:
+        """A stencil of this grid in the layout of `kernels.numba.paired`; its faces are overwritten."""
+        shape, periodic, _, d0, d1, none, w, faces = stencil
+        rows, n = shape[0] * shape[1], shape[2]
+        # One byte a cell stays one byte; diagonals take the precision of the stencil.
+        number = np.uint8 if self.q.dtype == np.uint8 else type(d0)
+        q = np.empty(self.cells, number)
+        grain = max(1, GRAIN_CELLS // n)
+        parallel(paired.pair_rows, rows, self.q, number(1), q, n, grain=grain)
+        for f in faces or ():
+            parallel(paired.pair_in_place, rows, f, n, grain=grain)
+        return (shape, periodic, q, d0, d1, number(none), w, faces)
 
 
 def _histogram(code: np.ndarray) -> np.ndarray:

@@ -28,7 +28,7 @@ def multigrid(
         typer.Option(help=".npy file, true in solid cells: a geometry of your own; repeat for several"),
     ] = None,
     members: Annotated[int, typer.Option(min=1, help="parameter sets to choose from, at most")] = 5,
-    generations: Annotated[int, typer.Option(min=0, help="of evolution for each class of problems")] = 8,
+    generations: Annotated[int, typer.Option(min=0, help="of evolution for each class of problems")] = 4,
     calibrate: Annotated[bool, typer.Option(help="measure the rates of this machine first")] = False,
     seed: Seed = 0,
     checkpoint: Checkpoint = None,

@@ -36,6 +36,7 @@ class GridUpdates:
         self._fused = system.M is not None and system.M.in_shape == system.A.in_shape
         self._z: np.ndarray = self._r
         self._factor = 1.0
+        self._paired = False
         residual = r.reshape(-1)
         self._r[: grid.cells] = residual
         # Cells without an unknown carry s x = b, which is solved here once and for all.
@@ -74,6 +75,7 @@ class GridUpdates:
             return self._norm**2
         if scaled is not None:
             self._z, self._factor, rho = scaled(self._r, self._norm)
+            self._paired = True
             return rho
         z, rho = system.precondition_dot(self.r)
         self._z, self._factor = z.reshape(-1), 1.0
@@ -84,7 +86,8 @@ class GridUpdates:
         self._system.matvecs += 1
         grid = self._grid
         for phase in (1, 2):
-            arguments: tuple[Any, ...] = (self._z, self._factor, beta, self._p, self._stencil, self._sums)
+            z: tuple[Any, ...] = (self._z, self._paired, self._factor)
+            arguments: tuple[Any, ...] = (*z, beta, self._p, self._stencil, self._sums)
             parallel(grid_cg.direction, grid.shape[0], phase, *arguments, grain=grid.grain)
         return float(self._sums.sum())
 

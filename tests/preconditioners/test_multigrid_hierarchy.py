@@ -9,7 +9,7 @@ import pytest
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from sciml.backends.kernels.numba import smoothers
+from sciml.backends.kernels.numba import paired, smoothers
 from sciml.preconditioners.multigrid import Multigrid
 
 from .grid_systems import SYSTEMS, GridSystem
@@ -19,13 +19,13 @@ def grid_prolongation(M):
     """P from the first coarse level to the grid, column by column through the kernel."""
     grid, n = M.grid, M.level_matrices()[0][0].shape[0]
     P = np.zeros((grid.cells, n))
-    stencil = grid.stencil(np.float32, grid.unit)
+    order = paired.pairing(np.arange(grid.cells), grid.shape[2])
     for column in range(n):
         e = np.zeros(n, np.float32)
         e[column] = 1
         x = np.zeros(grid.padded, np.float32)
-        smoothers.prolong(0, grid.shape[0], x, e, stencil, M.blocks)
-        P[:, column] = x[: grid.cells]
+        smoothers.prolong(0, grid.shape[0], x, e, M._stencil, M.blocks)
+        P[:, column] = x[order]
     return P
 
 

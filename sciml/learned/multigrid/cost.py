@@ -77,8 +77,8 @@ class Rates:
     The defaults are what `calibrate` found on one core of an x86-64 server; only their ratios matter.
     """
 
-    setup: tuple[float, ...] = (0.0, 24.4, 8220.0, 20.9, 2.46, 0.417, 219e3)
-    cycle: tuple[float, ...] = (12.1, 1.01, 5.46, 1.97, 0.844, 7760.0)
+    setup: tuple[float, ...] = (0.0, 34.4, 9610.0, 20.5, 1.51, 0.442, 281e3)
+    cycle: tuple[float, ...] = (15.1, 0.69, 6.48, 2.06, 0.629, 15e3)
 
     def seconds(self, M: Multigrid) -> tuple[float, float]:
         """Predicted set-up and seconds per iteration."""

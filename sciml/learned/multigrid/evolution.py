@@ -18,7 +18,7 @@ __all__ = ["Evolution", "decode", "encode"]
 PARAMETERS = ("omega 0", "omega 1", "omega 2", "omega 3", "scale 0", "scale 1", "damping", "strength")
 """What is refined. Over-relaxation per level, over-correction of the first and of deeper constant levels."""
 
-_STEP = 0.25
+_STEP = 0.15
 """Initial standard deviation, of logits and logarithms alike."""
 
 

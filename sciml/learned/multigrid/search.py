@@ -20,10 +20,10 @@ __all__ = ["GRID", "TOLERANCES", "Table", "evaluate", "grid", "measure"]
 TOLERANCES = (1e-2, 1e-4, 1e-6)
 
 GRID: dict[str, tuple[Any, ...]] = {
-    "sweeps": ((1, 1, 1, 2), (2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 4)),
+    "sweeps": ((2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 4), (4, 3, 2, 4)),
     "omega": ((1.0, 1.0), (1.1, 1.3)),
     "coarse_scaling": (0.45, 0.5, 0.55),
-    "smooth_from": ("auto", 1, 3),
+    "smooth_from": ("auto", 1),
 }
 """What the grid search tries: the classical competitor of learning, and where evolution starts."""
 

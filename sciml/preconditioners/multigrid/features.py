@@ -39,7 +39,7 @@ def geometry_features(A: Any, strength: float) -> np.ndarray:
     grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
     factors = block_factors(grid.shape, grid.weights)
     axes = [n for n in grid.shape if n > 1]
-    stencil = grid.stencil(np.float64 if grid.faces is None else np.float32, grid.unit)
+    stencil = grid.stencil(np.float64)  # copies no faces
     coarse_shape = tuple(-(-n // f) for n, f in zip(grid.shape, factors, strict=True))
     bits = np.zeros(coarse_shape, np.uint8)
     splits, extras = np.zeros(coarse_shape[:2], np.int64), np.zeros(coarse_shape[:2], np.int64)

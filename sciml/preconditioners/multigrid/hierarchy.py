@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.grid import GRAIN_CELLS, Grid, two_colourable
-from ...backends.kernels.numba import coarsen, csr
+from ...backends.kernels.numba import coarsen, codes, csr, paired
 from ...backends.threads import parallel
 
 __all__ = ["BlockLevel", "Coarsest", "SparseLevel", "Transfer", "block_factors"]
@@ -35,8 +35,8 @@ class BlockLevel:
     """The first coarse level as a stencil on the grid of blocks, and the couplings of extra unknowns beside
     it.
 
-    Unknowns are numbered: one per block (empty ones too), a row of zeros, extra unknowns. `extras` is the
-    tuple
+    Unknowns are numbered: one per block (empty ones too), each row of blocks paired as the grid's rows are, a
+    row of zeros, extra unknowns. `extras` is the tuple
     ``(fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight, ex_start, ex_colour, ex_ptr, ex_col,
     ex_weight, ex_diag, first)``: "fix" lists, per plane, the regular unknowns that have extra neighbours and
     these couplings; "ex" lists the extra unknowns of a plane with all their couplings. ``first`` is the
@@ -116,7 +116,8 @@ class BlockLevel:
         np.maximum(self.q, 0, out=diag[: self.q.size])
         diag[first:] = self.extras[11]
         block_of = np.zeros(self.n, np.int32)
-        block_of[: self.q.size] = np.arange(self.q.size)
+        first_of_row = np.arange(0, self.q.size, m2, dtype=np.int32)
+        np.add.outer(first_of_row, paired.natural_cells(m2), out=block_of[: self.q.size].reshape(-1, m2))
         block_of[first:] = self.extra_block
         return SparseLevel(indptr, indices, data, diag, block_of, self.block_shape, self.mass)
 
@@ -132,13 +133,10 @@ class SparseLevel:
     block_of: np.ndarray  # block each unknown belongs to, on the grid `block_shape`
     block_shape: tuple[int, int, int]
     mass: np.ndarray | None
+    # What smoothing needs; set by `colour`.
     inverse_diagonal: np.ndarray = field(init=False)
     order: np.ndarray = field(init=False)
     colour_start: np.ndarray = field(init=False)
-
-    def __post_init__(self) -> None:
-        with np.errstate(divide="ignore"):
-            self.inverse_diagonal = np.where(self.diag > 0, 1 / self.diag, 0).astype(np.float32)
 
     @property
     def n(self) -> int:
@@ -202,6 +200,8 @@ class SparseLevel:
         self.order = np.argsort(colour, kind="stable").astype(np.int32)
         counts = np.bincount(colour, minlength=colours + 1)[:colours]
         self.colour_start = np.concatenate([[0], np.cumsum(counts)])
+        with np.errstate(divide="ignore"):
+            self.inverse_diagonal = np.where(self.diag > 0, 1 / self.diag, 0).astype(np.float32)
 
 
 @dataclass
@@ -256,11 +256,12 @@ class Coarsest:
 
 
 def first_coarse_level(
-    grid: Grid, factors, *, split: bool, coarse_scaling: float, shift: float, strength: float
+    grid: Grid, stencil, factors, *, split: bool, coarse_scaling: float, shift: float, strength: float
 ):
-    """Blocks of the grid and the level of their components."""
-    # Face weights are shared with the cycle in float32; constant weights are exact in float64.
-    stencil = grid.stencil(np.float64 if grid.faces is None else np.float32, grid.unit)
+    """Blocks of the grid and the level of their components.
+
+    `stencil` is that of the grid in natural order, in units of ``grid.unit``.
+    """
     theta = strength * stencil[4]  # diagonals are d1 * q where there are face weights
     coarse_shape = tuple(-(-n // f) for n, f in zip(grid.shape, factors, strict=True))
     m0, m1, m2 = coarse_shape
@@ -324,27 +325,34 @@ def first_coarse_level(
 
     # The regular unknowns that extra ones couple to: the transpose of the rows just made.
     to_slot = np.flatnonzero(columns < slots)
+    if splits and len(set(scale)) > 1:
+        np.add.at(qc, columns[to_slot], lifts[to_slot])
+    # From here on rows of blocks are paired, like rows of cells in the cycle.
+    for array in (*g, qc):
+        parallel(paired.pair_in_place, m0 * m1, array, m2, grain=max(1, GRAIN_CELLS // m2))
+    columns[to_slot] = paired.pairing(columns[to_slot], m2)
     to_slot = to_slot[np.argsort(columns[to_slot], kind="stable")]
     fix_slot, fix_counts = np.unique(columns[to_slot], return_counts=True)
     fix_ptr = np.concatenate([[0], np.cumsum(fix_counts)])
     extra_of_entry = np.repeat(np.arange(extras), np.diff(ptr))
-    if splits and len(set(scale)) > 1:
-        np.add.at(qc, columns[to_slot], lifts[to_slot])
 
     def parity(block):
         i, rest = np.divmod(block, m1 * m2)
         j, k = np.divmod(rest, m2)
         return ((i + j + k) & 1).astype(np.uint8)
 
+    def natural(slot):
+        return slot - slot % m2 + paired.natural_cells(m2)[slot % m2]
+
     planes = np.arange(m0 + 1) * (m1 * m2)
     overflow = (
-        np.searchsorted(fix_slot, planes), fix_slot, parity(fix_slot), fix_ptr,
+        np.searchsorted(fix_slot, planes), fix_slot, parity(natural(fix_slot)), fix_ptr,
         first + extra_of_entry[to_slot], weights[to_slot],
         np.searchsorted(extra_block, planes), parity(extra_block), ptr, columns, weights, diag, first,
     )  # fmt: skip
     periodic = tuple(int(p and m > 1) for p, m in zip(grid.periodic, coarse_shape, strict=True))
     # Only weak faces, of variable coefficients, join components of one block.
-    block_of = np.where(columns < slots, columns, 0)
+    block_of = np.where(columns < slots, natural(np.minimum(columns, slots - 1)), 0)
     block_of[columns >= first] = extra_block[columns[columns >= first] - first]
     coupled = bool(np.any(block_of == extra_block[extra_of_entry]))
     mass = shift * _cells_per_unknown(bits, blocks, first + extras, popcount) if shift > 0 else None
@@ -353,9 +361,9 @@ def first_coarse_level(
 
 def _cells_per_unknown(bits, blocks, n, popcount):
     """Number of grid cells of every unknown of the first coarse level; `bits` marks first components."""
-    _, _, _, _, split_labels, split_extra = blocks
+    _, (_, _, m2), _, _, split_labels, split_extra = blocks
     cells = np.zeros(n)
-    cells[: bits.size] = popcount[bits]
+    cells[: bits.size] = popcount[bits].reshape(-1, m2)[:, paired.natural_cells(m2)].ravel()
     for child in range(8):
         label = (split_labels >> (4 * child)) & 15
         extra = (label > 0) & (label < 15)
@@ -384,7 +392,9 @@ def coarser_blocks(block_of, shape, factors, coarse_shape):
     table = np.empty(shape, np.int32)
     i, j, k = (np.arange(n) // f for n, f in zip(shape, factors, strict=True))
     table[:] = (i[:, None, None] * coarse_shape[1] + j[:, None]) * coarse_shape[2] + k
-    return table.reshape(-1)[block_of]
+    out = np.empty(block_of.size, np.int32)
+    parallel(codes.translate, out.size, block_of, table.reshape(-1), out, grain=GRAIN_CELLS)
+    return out
 
 
 def next_level(

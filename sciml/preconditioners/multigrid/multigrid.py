@@ -11,7 +11,7 @@ import numpy as np
 
 from ...backends.capabilities import require
 from ...backends.grid import GRAIN_CELLS, Grid
-from ...backends.kernels.numba import codes, csr, smoothers, stencil, transfer
+from ...backends.kernels.numba import csr, paired, smoothers, transfer
 from ...backends.namespace import backend_name, norm2, vdot
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
@@ -173,6 +173,7 @@ class Multigrid(BaseOperator):
     def _build(self, A: Any) -> None:
         self.grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
         self._unit = self.grid.unit
+        natural = self.grid.stencil(np.float32, self._unit)
         shift = float(np.min(getattr(A, "shift", 0.0))) / self._unit
         self.transfers: list[Transfer] = []
         self.blocks: Any = None
@@ -190,15 +191,20 @@ class Multigrid(BaseOperator):
         self.coarsest = Coarsest(None)
         self.levels: list[BlockLevel | SparseLevel] = []
         if max(factors) == 1:
+            self._stencil = grid.pair(natural)
             return
+        # Constant weights are exact in float64; those of faces are shared with the cycle.
+        exact = grid.stencil(np.float64, self._unit) if grid.faces is None else natural
         self.blocks, block_level = first_coarse_level(
             grid,
+            exact,
             factors,
             split=self.split,
             coarse_scaling=self._coarse_scaling(0),
             shift=shift,
             strength=self.strength,
         )
+        self._stencil = grid.pair(natural)
         level = block_level.sparse()
         self.levels = [block_level]
         if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
@@ -240,15 +246,8 @@ class Multigrid(BaseOperator):
             self.coarsest = coarsest_solve(last)
 
     def _prepare(self) -> None:
-        self._stencil = self.grid.stencil(np.float32, self._unit)
-        row = self.grid.shape[2]
-        comb = np.zeros(row + 2, np.float32)
-        comb[::2] = self._omega(0)
-        self._comb = comb
         if self.levels and isinstance(self.levels[0], BlockLevel):
             self._block_stencil = self.levels[0].stencil()
-            self._block_comb = np.zeros(self.levels[0].block_shape[2] + 2, np.float32)
-            self._block_comb[::2] = self._omega(1)
 
     def __getstate__(self) -> dict[str, Any]:
         state = self.__dict__.copy()
@@ -268,70 +267,69 @@ class Multigrid(BaseOperator):
 
     # ------------------------------------------------------------------------------------------ cycle
 
-    def _smooth_grid(self, work, b, scale, kind, e, colour, dots) -> None:
-        grid = self.grid
-        for phase in range(1, 4 if kind == smoothers.PROLONG else 3):
+    def _relax(
+        self, stencil, grain, sweeps, kind, colour, v, source, scale, omega, work, extras, dots
+    ) -> None:
+        """Red-black sweeps on the grid or the first coarse level, in one pass where that works."""
+        planes, total = stencil[0][0], 2 * sweeps + (kind == smoothers.PROLONG)
+
+        def run(stages: tuple[int, int], border: bool, grain: int) -> None:
             parallel(
-                smoothers.sweep, grid.shape[0], phase, kind, colour, work.x, b, scale, self._stencil,
-                self._comb, work.blocks, e, None, dots, grain=grid.grain,
+                smoothers.relax, planes, stages, border, total, kind, colour, v.x, v.b, source, scale,
+                stencil, np.float32(omega), work.blocks, work.e, extras, dots, grain=grain,
             )  # fmt: skip
 
-    def _chebyshev_grid(self, work, b, scale) -> None:
+        if stencil[1][0]:
+            # Planes that wrap around would wait for one another: a barrier after every stage instead.
+            for stage in range(total):
+                run((stage, stage + 1), False, grain)
+        else:
+            for border in (False, True):
+                run((0, total), border, max(grain, 2 * total))
+
+    def _chebyshev_grid(self, work) -> None:
         grid = self.grid
         for a, c in chebyshev_coefficients(2 * self._sweeps(0)):
             parallel(
                 smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c),
-                b, scale, self._stencil, grain=grid.grain,
+                work.b, self._stencil, grain=grid.grain,
             )  # fmt: skip
             work.x, work.y = work.y, work.x
 
-    def _run(self, b: np.ndarray, scale: float, dots: np.ndarray) -> np.ndarray:
-        """One cycle on ``scale b``; returns the work vector z (with its appended row of zeros)."""
-        work = self._workspace()
-        grid, sweeps = self.grid, self._sweeps(0)
-        # Every later pass reads four bytes a cell instead of eight, and converts nothing.
-        parallel(codes.scaled_copy, grid.cells, b, scale, work.b, grain=GRAIN_CELLS)
-        b, s = work.b, np.float32(1)
-        none = work.no_dots
+    def _smooth_grid(self, kind: int, source, scale: float, work, dots) -> None:
+        """Smooth on the grid: from a zero guess, or backward from what the coarse correction makes of x."""
+        grid = self.grid
         if self.smoother == "red-black":
-            self._smooth_grid(work, b, s, smoothers.ZERO, work.e, 0, none)
-            for _ in range(sweeps - 1):
-                self._smooth_grid(work, b, s, smoothers.PLAIN, work.e, 0, none)
-        else:
+            self._relax(
+                self._stencil, grid.grain, self._sweeps(0), kind, int(kind != smoothers.ZERO), work, source,
+                scale, self._omega(0), work, None, dots,
+            )  # fmt: skip
+            return
+        if kind == smoothers.ZERO:
             work.x[:] = 0
-            self._chebyshev_grid(work, b, s)
-        if self.levels:
-            coarse = work.levels[0]
+            rows, n = grid.shape[0] * grid.shape[1], grid.shape[2]
+            parallel(paired.pair_rows, rows, source, scale, work.b, n, grain=max(1, GRAIN_CELLS // n))
+        elif kind == smoothers.PROLONG:
             parallel(
-                transfer.restrict_residual, work.blocks[1][0], work.x, b, s, self._stencil, work.blocks,
-                coarse.b, grain=max(1, grid.grain // 2),
+                smoothers.prolong, grid.shape[0], work.x, work.e, self._stencil, work.blocks, grain=grid.grain
+            )
+        self._chebyshev_grid(work)
+        if dots.size:
+            dots[0] = vdot(work.x[: grid.cells], work.b)
+
+    def _run(self, r: np.ndarray, scale: float, dots: np.ndarray) -> np.ndarray:
+        """One cycle on ``scale r``; returns the work vector z (paired, with its appended row of zeros)."""
+        work = self._workspace()
+        grid = self.grid
+        self._smooth_grid(smoothers.ZERO, r, scale, work, work.no_dots)
+        if self.levels:
+            parallel(
+                transfer.restrict_residual, work.blocks[1][0], work.x, work.b, self._stencil, work.blocks,
+                work.levels[0].b, grain=max(1, grid.grain // 2),
             )  # fmt: skip
             self._coarse_cycle(0, work)
-        if self.smoother == "red-black":
-            last = dots if sweeps == 1 else none
-            if self.levels:
-                self._smooth_grid(work, b, s, smoothers.PROLONG, work.e, 1, last)
-            else:
-                self._smooth_grid(work, b, s, smoothers.PLAIN, work.e, 1, last)
-            for sweep in range(sweeps - 1):
-                self._smooth_grid(
-                    work, b, s, smoothers.PLAIN, work.e, 1, dots if sweep == sweeps - 2 else none
-                )
-        else:
-            if self.levels:
-                parallel(
-                    smoothers.prolong,
-                    grid.shape[0],
-                    work.x,
-                    work.e,
-                    self._stencil,
-                    work.blocks,
-                    grain=grid.grain,
-                )
-            self._chebyshev_grid(work, b, s)
-            if dots.size:
-                dots[:] = 0
-                dots[0] = vdot(work.x[: grid.cells], b)
+        dots[:] = 0
+        self._smooth_grid(smoothers.PROLONG if self.levels else smoothers.PLAIN, None, 1.0, work, dots)
         return work.x
 
     def _smooth_coarse(self, index: int, work, backward: bool) -> None:
@@ -368,22 +366,17 @@ class Multigrid(BaseOperator):
                 )  # fmt: skip
 
     def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
-        sweeps = self._sweeps(1)
-        planes = level.block_shape[0]
-        for sweep in range(sweeps):
-            kind = smoothers.ZERO if not backward and sweep == 0 else smoothers.PLAIN
-            for phase in (1, 2):
-                parallel(
-                    smoothers.sweep, planes, phase, kind, int(backward), v.x, v.b, np.float32(1),
-                    self._block_stencil, self._block_comb, work.blocks, work.e, level.extras, work.no_dots,
-                    grain=level.grain,
-                )  # fmt: skip
+        kind = smoothers.PLAIN if backward else smoothers.ZERO
+        self._relax(
+            self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, None, 1.0,
+            self._omega(1), work, level.extras, work.no_dots,
+        )  # fmt: skip
 
     def _residual_coarse(self, index: int, work) -> None:
         level, v = self.levels[index], work.levels[index]
         if isinstance(level, BlockLevel):
             planes = level.block_shape[0]
-            parallel(stencil.residual, planes, v.x, v.b, v.r, self._block_stencil, grain=level.grain)
+            parallel(paired.residual, planes, v.x, v.b, v.r, self._block_stencil, grain=level.grain)
             if level.extra_block.size:
                 smoothers.extras_residual(0, planes, v.x, v.b, v.r, level.extras)
         else:
@@ -428,7 +421,8 @@ class Multigrid(BaseOperator):
         Returns
         -------
         z : array of float32
-            Work vector (valid until the next call from this Python thread) with ``M r = factor * z``.
+            Work vector (valid until the next call from this Python thread) with ``M r = factor * z``, in the
+            paired layout: even cells of each row first.
         factor : float
         rz : float
             ``r · M r``.
@@ -461,8 +455,11 @@ class Multigrid(BaseOperator):
             (z, real), (w, imaginary) = self.apply_dot(r.real), self.apply_dot(r.imag)
             return (z + 1j * w).astype(r.dtype, copy=False), real + imaginary
         flat = np.ascontiguousarray(r, np.float64).reshape(-1)
-        padded, factor, dot = self.apply_scaled(flat)
-        z = factor * padded[: self.grid.cells].astype(np.float64)
+        work, factor, dot = self.apply_scaled(flat)
+        z = np.empty(self.grid.cells)
+        rows, n = self.grid.shape[0] * self.grid.shape[1], self.grid.shape[2]
+        parallel(paired.unpair_rows, rows, work, z, n, grain=max(1, GRAIN_CELLS // n))
+        z *= factor
         if self.grid.unknowns < self.grid.cells:
             blank = self.grid.q == self.grid.none
             z[blank] = flat[blank] / self._outside
@@ -495,26 +492,39 @@ class Multigrid(BaseOperator):
 
         owner = np.full(self.grid.cells, -1, np.int64)
         n = self.grid.shape[0]
-        parallel(transfer.owners, n, owner, self._stencil, self.blocks, grain=self.grid.grain)
+        parallel(transfer.owners, n, owner, self.grid.stencil(np.float32), self.blocks, grain=self.grid.grain)
         rows = np.flatnonzero(owner >= 0)
         shape = (self.grid.cells, self.levels[0].n)
         return csr_matrix((np.ones(rows.size), (rows, owner[rows])), shape=shape)
 
-    def bytes_per_cycle(self) -> int:
-        """Bytes one cycle must move, every array counted once per pass that reads or writes it."""
-        cells, q = self.grid.cells, self.grid.q.itemsize + (12 if self.grid.faces is not None else 0)
+    def bytes_per_cycle(self, fused: bool = True) -> int:
+        """Bytes one cycle must move, every array counted once per pass that reads or writes it.
+
+        Parameters
+        ----------
+        fused : bool
+            False counts a pass for every sweep, and one for loading the residual, as if none were fused: what
+            a cycle that runs sweep by sweep at the speed of memory would have to move.
+        """
+        cells, q = self.grid.cells, self._stencil[2].itemsize + (12 if self.grid.faces is not None else 0)
+        load, zero, sweep, restriction = 8 + 4, 4 + q + 4, 4 + q + 4 + 4, 4 + q + 4
         sweeps = self._sweeps(0)
-        # Copy of the residual; first sweep, which never reads x; restriction; the other sweeps.
-        total = cells * ((8 + 4) + (4 + q + 4) + (4 + q + 4) + (2 * sweeps - 1) * (4 + q + 4 + 4))
+        fused = fused and self.smoother == "red-black" and not self.grid.periodic[0]
+        if fused:
+            total = cells * (load + q + 4 + restriction + sweep)
+        else:
+            total = cells * (load + zero + restriction + (2 * sweeps - 1) * sweep)
         for index, level in enumerate(self.levels):
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
                 total += self.coarsest.inverse.nbytes
                 continue
+            passes = 2 * self._sweeps(index + 1)
             if isinstance(level, BlockLevel):
                 matrix = 16 * level.q.size + 8 * level.extras[9].size
+                passes = 2 if fused else passes
             else:
                 matrix = level.nnz * 8 + level.n * 8
-            total += 2 * self._sweeps(index + 1) * (matrix + 16 * level.n) + matrix + 12 * level.n
+            total += passes * (matrix + 16 * level.n) + matrix + 12 * level.n
             if index < len(self.transfers):
                 total += self.transfers[index].nbytes + 12 * level.n
         return int(total)
@@ -522,7 +532,7 @@ class Multigrid(BaseOperator):
     @property
     def nbytes(self) -> int:
         """Bytes held by the hierarchy (without work vectors)."""
-        total = self.grid.q.nbytes + sum(f.nbytes for f in self._stencil[7] or ())
+        total = self._stencil[2].nbytes + sum(f.nbytes for f in self._stencil[7] or ())
         if self.blocks is not None:
             total += sum(a.nbytes for a in self.blocks[2:])
         total += sum(level.nbytes for level in self.levels)

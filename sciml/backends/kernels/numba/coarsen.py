@@ -489,8 +489,9 @@ def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
 
 @jit
 def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras, indptr, indices, data):
-    """CSR rows (diagonal first) of the first coarse level; counts in ``indptr[1:]`` first."""
+    """CSR rows (diagonal first) of the first coarse level (paired); counts in ``indptr[1:]`` first."""
     _, m1, m2 = coarse_shape
+    evens = (m2 + 1) // 2
     (
         fix_start,
         fix_slot,
@@ -509,10 +510,11 @@ def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras
     for i in range(start, stop):
         fix, fix_stop = fix_start[i], fix_start[i + 1]
         for j in range(m1):
-            for k in range(m2):
-                b = (i * m1 + j) * m2 + k
+            for place in range(m2):
+                b = (i * m1 + j) * m2 + place
                 if qc[b] < 0:
                     continue
+                k = 2 * place if place < evens else 2 * (place - evens) + 1
                 at = indptr[b]
                 count = 1
                 if fill:
@@ -529,7 +531,7 @@ def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras
                         ii = c if axis == 0 else i
                         jj = c if axis == 1 else j
                         kk = c if axis == 2 else k
-                        other = (ii * m1 + jj) * m2 + kk
+                        other = (ii * m1 + jj) * m2 + (kk >> 1) + (kk & 1) * evens
                         at_face = other if side else b
                         weight = (g0[at_face], g1[at_face], g2[at_face])[axis]
                         if weight > 0:

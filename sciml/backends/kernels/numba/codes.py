@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import jit
+from .common import U, jit
 
-__all__ = ["histogram", "scaled_copy", "translate"]
+__all__ = ["histogram", "translate"]
 
 
 @jit
@@ -23,11 +23,4 @@ def histogram(start, stop, code):
 def translate(start, stop, code, table, out):
     """``out[i] = table[code[i]]``."""
     for i in range(start, stop):
-        out[i] = table[code[i]]
-
-
-@jit
-def scaled_copy(start, stop, x, scale, out):
-    """``out = scale x`` in the precision of `out`."""
-    for i in range(start, stop):
-        out[i] = x[i] * scale
+        out[i] = table[U(code[i])]

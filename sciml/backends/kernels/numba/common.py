@@ -58,8 +58,8 @@ def row_offsets(i, j, shape, periodic):
 
 @jit
 def tile_width(rows, row_length, bytes_per_cell, periodic):
-    """Rows of a plane to process at once, so that four planes of them fit in a core's cache (about 1 MB)."""
-    width = max(16, 1_000_000 // (4 * bytes_per_cell * row_length))
+    """Rows of a plane to process at once: those in flight, `bytes_per_cell` over all planes, fit in cache."""
+    width = max(32, 1_000_000 // (bytes_per_cell * row_length))
     # A wrap would make the first tile wait for the last.
     return rows if periodic or 2 * width > 3 * rows else width
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import jit
+from .common import U, jit
 
 __all__ = [
     "aggregate",
@@ -29,30 +29,30 @@ __all__ = [
 def gauss_seidel(start, stop, backward, order, indptr, indices, data, inverse_diagonal, b, x, omega):
     """Successive over-relaxation of the rows ``order[start:stop]``, last first if `backward`."""
     for position in range(start, stop):
-        i = order[stop - 1 - (position - start)] if backward else order[position]
+        i = U(order[stop - 1 - (position - start)] if backward else order[position])
         s = x.dtype.type(0)
-        for entry in range(indptr[i], indptr[i + 1]):
-            s += data[entry] * x[indices[entry]]
+        for entry in range(U(indptr[i]), U(indptr[i + U(1)])):
+            s += data[entry] * x[U(indices[entry])]
         x[i] += omega * (b[i] - s) * inverse_diagonal[i]
 
 
 @jit
 def residual(start, stop, indptr, indices, data, b, x, r):
     """``r = b - A x`` on rows start..stop."""
-    for i in range(start, stop):
+    for i in range(U(start), U(stop)):
         s = x.dtype.type(0)
-        for entry in range(indptr[i], indptr[i + 1]):
-            s += data[entry] * x[indices[entry]]
+        for entry in range(U(indptr[i]), U(indptr[i + U(1)])):
+            s += data[entry] * x[U(indices[entry])]
         r[i] = b[i] - s
 
 
 @jit
 def spmv(start, stop, indptr, indices, data, x, y, add):
     """``y = A x``, or ``y += A x`` if `add`, on rows start..stop."""
-    for i in range(start, stop):
+    for i in range(U(start), U(stop)):
         s = x.dtype.type(0)
-        for entry in range(indptr[i], indptr[i + 1]):
-            s += data[entry] * x[indices[entry]]
+        for entry in range(U(indptr[i]), U(indptr[i + U(1)])):
+            s += data[entry] * x[U(indices[entry])]
         y[i] = y[i] + s if add else s
 
 
@@ -142,8 +142,8 @@ def galerkin_constant(
         centre = 0.0
         for m in range(ptr[row], ptr[row + 1]):
             i = members[m]
-            for entry in range(indptr[i], indptr[i + 1]):
-                column = agg[indices[entry]]
+            for entry in range(U(indptr[i]), U(indptr[i + 1])):
+                column = agg[U(indices[entry])]
                 if column == row:
                     if fill:
                         centre += data[entry]
@@ -173,8 +173,8 @@ def sum_members(start, stop, ptr, members, r, coarse):
     """``coarse = P^T r`` for piecewise constant P."""
     for row in range(start, stop):
         s = r.dtype.type(0)
-        for m in range(ptr[row], ptr[row + 1]):
-            s += r[members[m]]
+        for m in range(U(ptr[row]), U(ptr[row + 1])):
+            s += r[U(members[m])]
         coarse[row] = s
 
 
@@ -183,7 +183,7 @@ def spread(start, stop, agg, e, x):
     """``x += P e`` for piecewise constant P."""
     for i in range(start, stop):
         if agg[i] >= 0:
-            x[i] += e[agg[i]]
+            x[i] += e[U(agg[i])]
 
 
 @jit
@@ -215,9 +215,9 @@ def invert(a):
 @jit
 def dense_product(a, x, y):
     """``y = a x`` for a small dense matrix, without waking BLAS threads."""
-    for i in range(a.shape[0]):
+    for i in range(U(a.shape[0])):
         s = x.dtype.type(0)
-        for j in range(a.shape[1]):
+        for j in range(U(a.shape[1])):
             s += a[i, j] * x[j]
         y[i] = s
 
@@ -279,11 +279,11 @@ def sparse_product(start, stop, fill, columns, a_ptr, a_idx, a_val, b_ptr, b_idx
     for i in range(start, stop):
         begin = c_ptr[i] if fill else 0
         count = 0
-        for ea in range(a_ptr[i], a_ptr[i + 1]):
-            k = a_idx[ea]
+        for ea in range(U(a_ptr[i]), U(a_ptr[i + 1])):
+            k = U(a_idx[ea])
             a = np.float64(a_val[ea])
-            for eb in range(b_ptr[k], b_ptr[k + 1]):
-                j = b_idx[eb]
+            for eb in range(U(b_ptr[k]), U(b_ptr[k + U(1)])):
+                j = U(b_idx[eb])
                 if fill:
                     at = where[j]
                     if at < 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from .common import U, jit, lagging, row_offsets, tile_width
+from .paired import unpair_row
 from .stencil import neighbour_sum
 
 __all__ = ["direction", "step"]
@@ -31,12 +32,30 @@ def _energy_plane(i, first, last, p, stencil, t):
 
 
 @jit
-def direction(start, stop, phase, z, alpha, beta, p, stencil, sums):
-    """``p = alpha z + beta p``, ``sums[i] = <p, A p>`` of plane i; a barrier parts phases 1 and 2."""
+def _new_row(p, z, paired, alpha, beta, o, n, t):
+    if paired:
+        unpair_row(t, U(0), z, o, n)
+    else:
+        for k in range(n):
+            t[k] = z[o + k]
+    if beta == 0.0:  # p may hold anything
+        for k in range(n):
+            p[o + k] = alpha * t[k]
+    else:
+        for k in range(n):
+            p[o + k] = alpha * t[k] + beta * p[o + k]
+
+
+@jit
+def direction(start, stop, phase, z, paired, alpha, beta, p, stencil, sums):
+    """``p = alpha z + beta p``, ``sums[i] = <p, A p>`` of plane i; a barrier parts phases 1 and 2.
+
+    `z` is in natural order or `paired` (see `paired.py`).
+    """
     shape, periodic = stencil[0], stencil[1]
     n1, n2 = shape[1], shape[2]
     t = np.empty(n2, p.dtype)
-    width = tile_width(n1, n2, 13, periodic[1])
+    width = tile_width(n1, n2, 4 * 13, periodic[1])
     if phase == 1:
         sums[start:stop] = 0.0
     for tile in range(0, n1, width):
@@ -44,13 +63,8 @@ def direction(start, stop, phase, z, alpha, beta, p, stencil, sums):
         start1, stop1 = lagging(tile, stop0, n1, 1)
         for i in range(start, stop):
             if phase == 1:
-                first, last = U((i * n1 + tile) * n2), U((i * n1 + stop0) * n2)
-                if beta == 0.0:
-                    for k in range(first, last):
-                        p[k] = alpha * z[k]
-                else:
-                    for k in range(first, last):
-                        p[k] = alpha * z[k] + beta * p[k]
+                for j in range(tile, stop0):
+                    _new_row(p, z, paired, alpha, beta, U((i * n1 + j) * n2), U(n2), t)
                 if i - 1 > start:
                     sums[i - 1] += _energy_plane(i - 1, start1, stop1, p, stencil, t)
             elif i == start or i == stop - 1:

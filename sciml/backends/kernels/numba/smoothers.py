@@ -1,10 +1,10 @@
-"""Smoothers on the grid: red-black successive over-relaxation and Chebyshev iteration.
+"""Smoothers of the multigrid cycle on paired grids: red-black over-relaxation and Chebyshev iteration.
 
-The half sweeps of both colours run in one pass over memory: the second colour lags one plane behind the first
-(and both lag behind the prolongation, when it is fused in). Large planes are cut into tiles of rows, so that
-the planes in flight stay in the cache; rows lag at tile borders as planes do. Planes at the border of a
-thread's slab need planes of the neighbouring slab, so a pass has phases with a barrier between them; the
-values do not depend on the number of slabs.
+Any number of sweeps, with the loading of the right-hand side or the prolongation before them, runs in one
+pass over memory: each half sweep is a *stage* that lags one plane behind the stage before. Large planes are
+cut into tiles of rows, so that the planes in flight stay in the cache; rows lag at tile borders as planes do.
+At the border between two threads' slabs the stages form a staircase, which a second phase completes after a
+barrier; the values do not depend on the number of slabs.
 """
 
 from __future__ import annotations
@@ -12,47 +12,58 @@ from __future__ import annotations
 import numpy as np
 
 from .common import U, jit, lagging, row_offsets, tile_width
-from .stencil import neighbour_sum
+from .paired import half_sum, pair_row
 from .transfer import coarse_row
 
-__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "extras_residual", "prolong", "sweep"]
+__all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "extras_residual", "prolong", "relax"]
 
 ZERO, PLAIN, PROLONG = 0, 1, 2
 
 
 @jit
-def _zero_guess_plane(i, first, last, colour, x, b, scale, stencil, comb):
-    """First half sweep from x = 0: ``x = omega b / d`` on one colour, 0 on the other. Never reads x."""
+def _zero_guess_plane(i, first, last, colour, x, b, source, scale, stencil, omega):
+    """First half sweep from x = 0: ``x = omega b / d`` on one colour, 0 on the other. Never reads x.
+
+    Where there is a `source`, b is made of it first.
+    """
     shape, _, q, d0, d1, none, _, _ = stencil
-    n1, n = shape[1], U(shape[2])
+    n = U(shape[2])
+    evens = (n + U(1)) >> U(1)
     for j in range(first, last):
-        o = U((i * n1 + j) * shape[2])
-        p = U((i + j + colour) & 1)
-        for k in range(n):
-            d = d0 + d1 * x.dtype.type(q[o + k])
-            value = comb[p + k] * x.dtype.type(b[o + k] * scale) / d
-            x[o + k] = value if q[o + k] != none else x.dtype.type(0)
+        o = U((i * shape[1] + j) * shape[2])
+        if source is not None:
+            pair_row(b, o, source, o, scale, n)
+        odd = U((i + j + colour) & 1)
+        at, count = o + odd * evens, n - evens if odd else evens
+        for m in range(count):
+            value = omega * b[at + m] / (d0 + d1 * x.dtype.type(q[at + m]))
+            x[at + m] = value if q[at + m] != none else x.dtype.type(0)
+        other = o + (U(1) - odd) * evens
+        for m in range(n - count):
+            x[other + m] = x.dtype.type(0)
 
 
 @jit
-def _relax_row(x, t, b, scale, q, d0, d1, none, comb, p, o, n):
-    for k in range(n):
-        d = d0 + d1 * x.dtype.type(q[o + k])
-        old = x[o + k]
-        value = old + comb[p + k] * ((x.dtype.type(b[o + k] * scale) + t[k]) / d - old)
-        x[o + k] = value if q[o + k] != none else x.dtype.type(0)
+def _relax_half(x, t, b, q, d0, d1, none, omega, at, count):
+    for m in range(count):
+        old = x[at + m]
+        value = old + omega * ((b[at + m] + t[m]) / (d0 + d1 * x.dtype.type(q[at + m])) - old)
+        x[at + m] = value if q[at + m] != none else x.dtype.type(0)
 
 
 @jit
-def _relax_plane(i, first, last, colour, x, b, scale, stencil, comb, t, dot):
-    """Half sweep over one colour of plane i: all lanes are computed, `comb` (omega, 0, omega, ...) blends."""
+def _relax_plane(i, first, last, colour, x, b, stencil, omega, t, dot):
+    """Half sweep over one colour of rows first..last of plane i; returns their sum of x b if `dot`."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n = U(shape[2])
+    evens = (n + U(1)) >> U(1)
     total = 0.0
     for j in range(first, last):
         o, lower0, upper0, lower1, upper1 = row_offsets(i, j, shape, periodic)
-        neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2])
-        _relax_row(x, t, b, scale, q, d0, d1, none, comb, U((i + j + colour) & 1), o, n)
+        odd = U((i + j + colour) & 1)
+        at, count = o + odd * evens, n - evens if odd else evens
+        half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2], odd)
+        _relax_half(x, t, b, q, d0, d1, none, omega, at, count)
         if dot:
             s = 0.0
             for k in range(n):
@@ -62,19 +73,26 @@ def _relax_plane(i, first, last, colour, x, b, scale, stencil, comb, t, dot):
 
 
 @jit
-def _prolong_plane(i, first, last, x, e, stencil, blocks, t):
-    """``x += P e`` on plane i."""
-    shape, _, q, _, _, none, _, _ = stencil
-    n1, n = shape[1], U(shape[2])
-    for j in range(first, last):
-        coarse_row(t, e, i, j, n, blocks)
-        o = U((i * n1 + j) * shape[2])
-        for k in range(n):
-            x[o + k] += t[k] if q[o + k] != none else x.dtype.type(0)
+def _add_half(x, t, first, q, none, at, count):
+    for m in range(count):
+        x[at + m] += t[first + m] if q[at + m] != none else x.dtype.type(0)
 
 
 @jit
-def _relax_extras(i, colour, zero_guess, x, b, scale, stencil, omega, extras):
+def _prolong_plane(i, first, last, x, e, stencil, blocks, t):
+    """``x += P e`` on rows first..last of plane i."""
+    shape, _, q, _, _, none, _, _ = stencil
+    n = U(shape[2])
+    for j in range(first, last):
+        odd = coarse_row(t, e, i, j, n, blocks)
+        o = U((i * shape[1] + j) * shape[2])
+        evens = (n + U(1)) >> U(1)
+        _add_half(x, t, U(0), q, none, o, evens)
+        _add_half(x, t, odd, q, none, o + evens, n - evens)
+
+
+@jit
+def _relax_extras(i, colour, zero_guess, x, b, stencil, omega, extras):
     """Complete a half sweep over plane i of the first coarse level, where blocks are split.
 
     First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other
@@ -100,7 +118,7 @@ def _relax_extras(i, colour, zero_guess, x, b, scale, stencil, omega, extras):
             if zero_guess:
                 x[at] = 0
             continue
-        s = x.dtype.type(b[at] * scale)
+        s = b[at]
         old = x[at]
         if zero_guess:
             old = x.dtype.type(0)
@@ -129,98 +147,134 @@ def extras_residual(start, stop, x, b, r, extras):
 
 
 @jit
-def sweep(start, stop, phase, kind, colour, x, b, scale, stencil, comb, blocks, e, extras, dots):
-    """One red-black sweep over planes start..stop, starting with `colour`.
+def _stage(
+    i, first, last, stage, kind, colour, x, b, source, scale, stencil, omega, blocks, e, extras, t, dot
+):
+    """One stage of `relax` on rows first..last of plane i."""
+    half = stage
+    if kind == PROLONG:
+        half = stage - 1
+        if stage == 0:
+            _prolong_plane(i, first, last, x, e, stencil, blocks, t)
+            return 0.0
+    colour = (colour + half) & 1
+    total = 0.0
+    start_from_zero = kind == ZERO and half == 0
+    if start_from_zero:
+        _zero_guess_plane(i, first, last, colour, x, b, source, scale, stencil, omega)
+    else:
+        total = _relax_plane(i, first, last, colour, x, b, stencil, omega, t, dot)
+    _relax_extras(i, colour, start_from_zero, x, b, stencil, omega, extras)
+    return total
+
+
+@jit
+def relax(
+    start,
+    stop,
+    stages,
+    border,
+    total,
+    kind,
+    colour,
+    x,
+    b,
+    source,
+    scale,
+    stencil,
+    omega,
+    blocks,
+    e,
+    extras,
+    dots,
+):
+    """Stages ``stages[0] .. stages[1]`` of a run of red-black half sweeps, on planes start..stop.
 
     Parameters
     ----------
-    phase : int
-        1, then 2, then (kind PROLONG only) 3, with a barrier between them.
+    stages : pair of int
+        All of them in one pass, or one at a time with a barrier between.
+    border : bool
+        False: the pass itself, without what depends on unfinished planes of the neighbouring slabs. True:
+        what that left around plane `start`. A barrier parts the two. The pass needs slabs of at least twice
+        as many planes as stages, and an axis 0 that is not periodic.
+    total : int
+        Number of stages of the whole run.
     kind : int
-        ZERO: x starts as zero and is not read. PLAIN. PROLONG: ``x += P e`` first.
-    comb : array
-        Alternating omega, 0, omega, ...; one longer than a row.
+        ZERO: x starts as zero and is not read. PLAIN. PROLONG: stage 0 is ``x += P e``.
+    colour : int
+        Of the first half sweep.
+    source, scale : array in natural order and number, or None
+        With kind ZERO, b becomes ``scale source`` first.
     extras : tuple or None
         Couplings of extra unknowns, on the first coarse level (see
         `sciml.preconditioners.multigrid.hierarchy`).
     dots : array
-        Where not empty, ``dots[i]`` becomes the sum of x b over plane i after the sweep.
+        Where not empty, the last stage adds the sum of x b over plane i to ``dots[i]``.
     """
-    shape, periodic = stencil[0], stencil[1]
-    n1 = shape[1]
-    t = np.empty(shape[2], x.dtype)
-    want_dot = dots.size > 0
-    other = 1 - colour
+    n0, n1, n2 = stencil[0]
+    t = np.empty(n2, x.dtype)
+    first, last = stages
+    count = last - first
+    if border:
+        if start == 0:
+            return
+        for lag in range(1, count):
+            dot = dots.size > 0 and first + lag == total - 1
+            for i in range(start - lag, start + lag):
+                value = _stage(
+                    i, 0, n1, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks, e,
+                    extras, t, dot,
+                )  # fmt: skip
+                if dot:
+                    dots[i] += value
+        return
     width = n1
-    if extras is None:
-        width = tile_width(n1, shape[2], 13, periodic[1])
-    if want_dot and phase == 1:
-        dots[start:stop] = 0.0
+    if extras is None:  # they couple whole planes
+        width = tile_width(n1, n2, (count + 2) * (9 if stencil[7] is None else 24), stencil[1][1])
     for tile in range(0, n1, width):
-        stop0 = min(tile + width, n1)
-        # Rows of the second and third stage lag behind those of the first, like planes do.
-        start1, stop1 = lagging(tile, stop0, n1, 1)
-        start2, stop2 = lagging(tile, stop0, n1, 2)
-        if kind != PROLONG:
-            for i in range(start, stop):
-                if phase == 1:
-                    if kind == ZERO:
-                        _zero_guess_plane(i, tile, stop0, colour, x, b, scale, stencil, comb)
-                        _relax_extras(i, colour, True, x, b, scale, stencil, comb[0], extras)
-                    else:
-                        _relax_plane(i, tile, stop0, colour, x, b, scale, stencil, comb, t, False)
-                        _relax_extras(i, colour, False, x, b, scale, stencil, comb[0], extras)
-                    at = i - 1 if i - 1 > start else -1
-                else:
-                    at = i if i == start or i == stop - 1 else -1
-                if at >= 0:
-                    value = _relax_plane(at, start1, stop1, other, x, b, scale, stencil, comb, t, want_dot)
-                    _relax_extras(at, other, False, x, b, scale, stencil, comb[0], extras)
-                    if want_dot:
-                        dots[at] += value
-        else:
-            for i in range(start, stop):
-                at = last = -1
-                if phase == 1:
-                    _prolong_plane(i, tile, stop0, x, e, stencil, blocks, t)
-                    if i - 1 > start:
-                        at = i - 1
-                    if i - 2 > start + 1:
-                        last = i - 2
-                elif phase == 2:
-                    if i == start or i == stop - 1:
-                        at = i
-                elif i < start + 2 or i >= stop - 2:
-                    last = i
-                if at >= 0:
-                    _relax_plane(at, start1, stop1, colour, x, b, scale, stencil, comb, t, False)
-                if last >= 0:
-                    value = _relax_plane(last, start2, stop2, other, x, b, scale, stencil, comb, t, want_dot)
-                    if want_dot:
-                        dots[last] += value
+        end = min(tile + width, n1)
+        for i in range(start, stop + count - 1):
+            for lag in range(count):
+                plane = i - lag
+                if plane < (start if start == 0 else start + lag) or plane >= (
+                    stop if stop == n0 else stop - lag
+                ):
+                    continue
+                dot = dots.size > 0 and first + lag == total - 1
+                low, high = lagging(tile, end, n1, lag)
+                value = _stage(
+                    plane, low, high, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks,
+                    e, extras, t, dot,
+                )  # fmt: skip
+                if dot:
+                    dots[plane] += value
 
 
 @jit
-def chebyshev_step(start, stop, x, y, d, a, c, b, scale, stencil):
-    """One step of the Chebyshev iteration: ``d = a d + c D^-1 (scale b - A x)``, ``y = x + d``."""
+def chebyshev_step(start, stop, x, y, d, a, c, b, stencil):
+    """One step of the Chebyshev iteration: ``d = a d + c D^-1 (b - A x)``, ``y = x + d``."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
     n = U(shape[2])
+    evens = (n + U(1)) >> U(1)
     t = np.empty(shape[2], x.dtype)
     for i in range(start, stop):
         for j in range(shape[1]):
             o, lower0, upper0, lower1, upper1 = row_offsets(i, j, shape, periodic)
-            neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2])
-            for k in range(n):
-                diagonal = d0 + d1 * x.dtype.type(q[o + k])
-                jacobi = (x.dtype.type(b[o + k] * scale) + t[k]) / diagonal - x[o + k]
-                value = a * d[o + k] + c * jacobi if q[o + k] != none else x.dtype.type(0)
-                d[o + k] = value
-                y[o + k] = x[o + k] + value
+            for odd in (U(0), U(1)):
+                at, count = o + odd * evens, n - evens if odd else evens
+                half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2], odd)
+                for m in range(count):
+                    k = at + m
+                    jacobi = (b[k] + t[m]) / (d0 + d1 * x.dtype.type(q[k])) - x[k]
+                    value = a * d[k] + c * jacobi if q[k] != none else x.dtype.type(0)
+                    d[k] = value
+                    y[k] = x[k] + value
 
 
 @jit
 def prolong(start, stop, x, e, stencil, blocks):
-    """``x += P e`` on planes start..stop, by itself (the red-black sweep has it built in)."""
+    """``x += P e`` on planes start..stop, by itself (the red-black sweeps have it built in)."""
     t = np.empty(stencil[0][2], x.dtype)
     for i in range(start, stop):
         _prolong_plane(i, 0, stencil[0][1], x, e, stencil, blocks, t)
