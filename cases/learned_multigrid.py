@@ -9,7 +9,7 @@ What it sets out to show, on geometries that training never saw
 - an ablation: the learned parameters put back to their defaults one by one.
 
 Every row is the median and the worst over several geometries. Methods are run in turn on each problem, the
-fastest of up to three runs counts, for every method alike. Rows can be chosen (``--families``, ``--shapes``,
+fastest of up to three runs (two at the small size) counts, for every method alike. Rows can be chosen (``--families``, ``--shapes``,
 ``--seeds``) and kept (``--rows FILE``): a later run with the same file goes on where it stopped.
 """
 
@@ -42,6 +42,8 @@ SHAPES = {
 SEEDS = {"small": 2, "paper": 20}
 LARGEST_FOR_ALL_SEEDS = 2**22
 """Larger grids are run with a quarter of the seeds."""
+
+REPEATS = {"small": 2, "paper": 3}
 
 COEFFICIENT_SHAPES = {
     "small": [(24,) * 3, (96,) * 2],
@@ -140,6 +142,7 @@ def study(
     methods: Sequence[str],
     tolerances: Sequence[float],
     searched: dict[str, Any],
+    repeats: int,
     tell: Callable[[str], None],
 ) -> list[dict[str, Any]]:
     """One row per family, shape and tolerance: medians and worst cases of every method."""
@@ -160,7 +163,7 @@ def study(
                                 attempt(problem, warm, 1e-1, searched_for_warming(searched), 1)
 
                         def measure(p: Any = problem, m: str = method, t: float = rtol) -> dict[str, Any]:
-                            return attempt(p, m, t, searched, 3)
+                            return attempt(p, m, t, searched, repeats)
 
                         found.setdefault((method, rtol), []).append(rows.get(key, measure))
             for rtol in tolerances:
@@ -282,7 +285,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     training = load_weights(shipped("multigrid")).training
     searched = {k: settings_of(v) for k, v in training["grid_searched"].items()}
     rows = Rows(args.rows)
-    seeds = args.seeds or SEEDS[args.size]
+    seeds, repeats = args.seeds or SEEDS[args.size], REPEATS[args.size]
     start = args.seed * 1000
     shapes, hard = SHAPES[args.size], COEFFICIENT_SHAPES[args.size]
     if args.shapes:
@@ -295,12 +298,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     coefficient = {name: COEFFICIENTS[name] for name in chosen(args.families, list(COEFFICIENTS))}
     with progress() as tell:
         columns = ("textbook", "default", "grid-searched", "learned")
-        table = study(rows, geometry, shapes, seeds, columns, TOLERANCES, searched, tell)
+        table = study(rows, geometry, shapes, seeds, columns, TOLERANCES, searched, repeats, tell)
         few = max(1, min(seeds, 5))
         line = ("textbook", "default", "learned", "pyamg", "line")
-        jumps = study(rows, coefficient, hard, few, line, (1e-6,), searched, tell)
+        jumps = study(rows, coefficient, hard, few, line, (1e-6,), searched, repeats, tell)
         parts = ("learned", *ABLATION, "one member", "grid-searched")
-        ablation = study(rows, geometry, shapes[:1] + shapes[-1:], few, parts, (1e-6,), searched, tell)
+        ablation = study(
+            rows, geometry, shapes[:1] + shapes[-1:], few, parts, (1e-6,), searched, repeats, tell
+        )
     report(case, table, jumps, ablation)
     if table and jumps:
         case.save_figure(figure(table, jumps))
