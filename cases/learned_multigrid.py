@@ -9,8 +9,9 @@ What it sets out to show, on geometries that training never saw
 - an ablation: the learned parameters put back to their defaults one by one.
 
 Every row is the median and the worst over several geometries. Methods are run in turn on each problem, the
-fastest of up to three runs (two at the small size) counts, for every method alike. Rows can be chosen (``--families``, ``--shapes``,
-``--seeds``) and kept (``--rows FILE``): a later run with the same file goes on where it stopped.
+fastest of up to three runs (two at the small size) counts, for every method alike. Rows can be chosen
+(``--families``, ``--shapes``, ``--seeds``) and kept (``--rows FILE``): a later run with the same file goes on
+where it stopped.
 """
 
 from __future__ import annotations
