@@ -64,7 +64,6 @@ ABLATION = {
     "without learned omega": {"omega": None},
     "without learned scales": {"coarse_scaling": 0.5},
     "without learned damping": {"damping": 2 / 3},
-    "without learned strength": {"strength": None},
 }
 
 

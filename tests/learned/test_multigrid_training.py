@@ -71,7 +71,7 @@ def test_the_grid_is_the_product_of_its_axes():
 
 
 def test_encoding_is_inverted():
-    choice = {"omega": (0.9, 1.2, 1.4, 1.1), "coarse_scaling": (0.5, 0.6), "damping": 0.7, "strength": 0.03}
+    choice = {"omega": (0.9, 1.2, 1.4, 1.1), "coarse_scaling": (0.5, 0.6), "damping": 0.7}
     back = decode(encode(choice), {"cycle": "W"})
     assert back["cycle"] == "W"
     for name, value in choice.items():

@@ -15,7 +15,7 @@ from .search import TOLERANCES, evaluate
 
 __all__ = ["Evolution", "decode", "encode"]
 
-PARAMETERS = ("omega 0", "omega 1", "omega 2", "omega 3", "scale 0", "scale 1", "damping", "strength")
+PARAMETERS = ("omega 0", "omega 1", "omega 2", "omega 3", "scale 0", "scale 1", "damping")
 """What is refined. Over-relaxation per level, over-correction of the first and of deeper constant levels."""
 
 _STEP = 0.15
@@ -27,8 +27,7 @@ def encode(settings: Mapping[str, Any]) -> np.ndarray:
     omega = _repeat(settings.get("omega", (1.1, 1.3)))
     scale = _repeat(settings.get("coarse_scaling", 0.5))
     damping = _repeat(settings.get("damping", 2 / 3))[0]
-    strength = settings.get("strength") or 0.02
-    return np.concatenate([_logit(omega / 2), np.log(scale[:2]), [_logit(damping / 2), np.log(strength)]])
+    return np.concatenate([_logit(omega / 2), np.log(scale[:2]), [_logit(damping / 2)]])
 
 
 def decode(vector: np.ndarray, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,7 +39,6 @@ def decode(vector: np.ndarray, settings: Mapping[str, Any]) -> dict[str, Any]:
         "omega": tuple(omega.tolist()),
         "coarse_scaling": (float(scale[0]), float(scale[1])),
         "damping": float(np.clip(2 / (1 + np.exp(-vector[6])), 0.01, 1.9)),
-        "strength": float(np.exp(np.clip(vector[7], -6, -1.5))),
     }
 
 
