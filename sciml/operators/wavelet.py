@@ -1,0 +1,206 @@
+"""Orthonormal wavelets over the array API, and the l1 norm of their coefficients as a regulariser."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..backends.namespace import Array, array_namespace, backend_name, device, dtype_name, from_numpy
+from .base import BaseOperator
+from .sets import Resolvent
+
+__all__ = ["Wavelet", "WaveletL1"]
+
+COARSEST = 8
+"""By default the approximation keeps at least this many entries per axis."""
+
+
+class Wavelet(BaseOperator):
+    """The two-dimensional orthonormal discrete wavelet transform with periodic boundaries.
+
+    One level is a small orthogonal matrix per axis, applied as a matrix product: at the sizes of images that is
+    as fast as filtering, and the same text runs on every array library. Coefficients stand in one array of the
+    shape of the image, the approximation in its first corner.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of the image, ``(H, W)``; leading axes are a batch.
+    wavelet : str
+        Name of an orthogonal wavelet of PyWavelets, such as ``"db4"``, ``"haar"`` or ``"sym4"``.
+    levels : int, optional
+        As many as leave eight entries per axis, by default; ``H`` and ``W`` must be divisible by ``2^levels``.
+    dtype : dtype-like
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml.operators import Wavelet
+    >>> W = Wavelet((16, 16), "haar")
+    >>> coefficients = W @ np.ones((16, 16))
+    >>> int(np.count_nonzero(np.abs(coefficients) > 1e-12))  # only the approximation of a constant
+    64
+    """
+
+    def __init__(
+        self, shape: Any, wavelet: str = "db4", levels: int | None = None, *, dtype: Any = "complex64"
+    ):
+        shape = tuple(shape)
+        if len(shape) < 2:
+            raise ValueError(f"shape is {shape}; expected (..., H, W)")
+        self.wavelet = wavelet
+        self.levels = _levels(shape[-2:], levels)
+        self._matrices = [
+            (_level(wavelet, shape[-2] >> i), _level(wavelet, shape[-1] >> i)) for i in range(self.levels)
+        ]
+        self._copies: dict[tuple, list[tuple[Array, Array]]] = {}
+        super().__init__(shape, shape, dtype)
+
+    def _apply(self, x: Array) -> Array:
+        xp = array_namespace(x)
+        finest, details = x, []
+        for rows, columns in self._for(x):
+            finest = rows @ finest @ xp.matrix_transpose(columns)
+            h, w = finest.shape[-2] // 2, finest.shape[-1] // 2
+            details.append(finest)
+            finest = finest[..., :h, :w]
+        for level in reversed(details):
+            finest = _put_corner(xp, finest, level)
+        return finest
+
+    def _apply_adjoint(self, y: Array) -> Array:
+        xp = array_namespace(y)
+        matrices = self._for(y)
+        h, w = self.in_shape[-2] >> self.levels, self.in_shape[-1] >> self.levels
+        coarse = y[..., :h, :w]
+        for i in range(self.levels - 1, -1, -1):
+            h, w = self.in_shape[-2] >> i, self.in_shape[-1] >> i
+            rows, columns = matrices[i]
+            coarse = xp.matrix_transpose(rows) @ _put_corner(xp, coarse, y[..., :h, :w]) @ columns
+        return coarse
+
+    def astype(self, dtype: Any) -> Wavelet:
+        return Wavelet(self.in_shape, self.wavelet, self.levels, dtype=dtype)
+
+    def _for(self, x: Array) -> list[tuple[Array, Array]]:
+        """The matrices of all levels in the library, precision and place of `x`."""
+        key = (backend_name(x), dtype_name(x), str(device(x)))
+        if key not in self._copies:
+            self._copies[key] = [
+                (
+                    from_numpy(rows, key[0], dtype=key[1], device=device(x)),
+                    from_numpy(columns, key[0], dtype=key[1], device=device(x)),
+                )
+                for rows, columns in self._matrices
+            ]
+        return self._copies[key]
+
+
+class WaveletL1(Resolvent):
+    """``weight ‖W u‖₁`` over the detail coefficients of an orthonormal wavelet transform `W`.
+
+    Its resolvent thresholds the coefficients softly. With several `shifts` it is the mean of that over images
+    moved by so many pixels, which removes most of the block pattern of a single transform: a mean of resolvents
+    is the resolvent of their *proximal average* at a fixed step, so solvers converge and certify as before.
+
+    Parameters
+    ----------
+    weight : float
+    shape : tuple of int
+        Of the images, ``(..., H, W)``.
+    wavelet, levels
+        As in `Wavelet`.
+    shifts : int
+        1, 2 or 4 shifts along the diagonal.
+
+    Notes
+    -----
+    Sources: Lustig, Donoho and Pauly, Magn. Reson. Med. 58 (2007) 1182-1195; proximal average: Yu, NeurIPS 2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml.operators import WaveletL1
+    >>> G = WaveletL1(1.0, (16, 16), "haar")
+    >>> u = np.zeros((16, 16), dtype=complex)
+    >>> u[0, 0], u[1, 0] = 0.5, -0.5  # a detail of size 1 / sqrt(2)
+    >>> float(np.abs(G.resolvent(u, 1.0)).max().round(6))
+    0.0
+    """
+
+    def __init__(
+        self, weight: float, shape: Any, wavelet: str = "db4", levels: int | None = None, *, shifts: int = 1
+    ):
+        if not isinstance(weight, int | float | np.floating) or not math.isfinite(weight) or weight <= 0:
+            raise ValueError(f"weight is {weight!r}; expected a positive finite number")
+        if shifts not in (1, 2, 4):
+            raise ValueError(f"shifts is {shifts!r}; expected 1, 2 or 4")
+        self.weight, self.shifts = float(weight), int(shifts)
+        self.W = Wavelet(shape, wavelet, levels)
+
+    def resolvent(self, u: Array, step: Any = 1.0) -> Array:
+        xp = array_namespace(u)
+        offsets = [i * 4 // self.shifts for i in range(self.shifts)]
+        total = None
+        for offset in offsets:
+            moved = xp.roll(u, shift=(offset, offset), axis=(-2, -1)) if offset else u
+            part = self.W._apply_adjoint(self._shrink(self.W._apply(moved), step))
+            part = xp.roll(part, shift=(-offset, -offset), axis=(-2, -1)) if offset else part
+            total = part if total is None else total + part
+        return total if self.shifts == 1 else total / self.shifts
+
+    def value(self, u: Array) -> float:
+        """``weight ‖W u‖₁`` of the details of the transform without shifts."""
+        xp = array_namespace(u)
+        coefficients = self.W._apply(u)
+        total = xp.sum(xp.abs(coefficients)) - xp.sum(xp.abs(self._approximation(coefficients)))
+        return self.weight * float(total)
+
+    def check(self, u: Array) -> None:
+        if tuple(u.shape) != self.W.in_shape:
+            raise ValueError(f"u0 has shape {tuple(u.shape)}; expected {self.W.in_shape}, the wavelet's images")
+
+    def _shrink(self, coefficients: Array, step: Any) -> Array:
+        xp = array_namespace(coefficients)
+        size = xp.abs(coefficients)
+        excess = size - self.weight * step
+        kept = xp.where(excess > 0, excess / xp.where(size > 0, size, size + 1), size * 0)
+        return _put_corner(xp, self._approximation(coefficients), coefficients * kept)
+
+    def _approximation(self, coefficients: Array) -> Array:
+        h, w = (n >> self.W.levels for n in self.W.in_shape[-2:])
+        return coefficients[..., :h, :w]
+
+
+def _put_corner(xp: Any, corner: Array, whole: Array) -> Array:
+    """`whole` with its first entries replaced by `corner`, without writing to either."""
+    h, w = corner.shape[-2], corner.shape[-1]
+    top = xp.concat([corner, whole[..., :h, w:]], axis=-1)
+    return xp.concat([top, whole[..., h:, :]], axis=-2)
+
+
+def _levels(shape: tuple[int, ...], levels: int | None) -> int:
+    most = 0
+    while all(n % 2 ** (most + 1) == 0 and n >> (most + 1) >= COARSEST for n in shape):
+        most += 1
+    if levels is None:
+        if most == 0:
+            raise ValueError(
+                f"images of {shape} allow no level; expected even sizes of at least {2 * COARSEST}"
+            )
+        return most
+    if not isinstance(levels, int) or levels < 1 or any(n % 2**levels or n >> levels < 1 for n in shape):
+        raise ValueError(f"levels is {levels!r}; expected a number >= 1 whose power of two divides {shape}")
+    return levels
+
+
+def _level(wavelet: str, n: int) -> np.ndarray:
+    """The orthogonal matrix of one level: low-pass rows first."""
+    import pywt
+
+    if wavelet not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(wavelet).orthogonal:
+        raise ValueError(f"wavelet is {wavelet!r}; expected an orthogonal one of PyWavelets, such as 'db4'")
+    low, high = pywt.dwt(np.eye(n), wavelet, mode="periodization", axis=0)
+    return np.concatenate([low, high])
