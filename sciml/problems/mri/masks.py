@@ -64,8 +64,8 @@ def gaussian2d(
 ) -> Mask:
     """Points drawn from a Gaussian density without replacement, and a fully sampled centre.
 
-    The density is the square root of a product of Gaussians of full width `fwhm` (1 is half the k-space), as in
-    the published code. The centre is an ellipse of half-axes ``scale H`` and ``scale W``.
+    The density is the square root of a product of Gaussians of full width `fwhm` (1 is half the k-space), as
+    in the published code. The centre is an ellipse of half-axes ``scale H`` and ``scale W``.
 
     Parameters
     ----------
@@ -79,7 +79,9 @@ def gaussian2d(
     """
     h, w = _checked(shape, acceleration)
     rng = np.random.default_rng(seed)
-    rows, columns = (np.exp(-0.25 * (np.linspace(-1, 1, n) / (fwhm / math.sqrt(8 * math.log(2)))) ** 2) for n in (h, w))
+    rows, columns = (
+        np.exp(-0.25 * (np.linspace(-1, 1, n) / (fwhm / math.sqrt(8 * math.log(2)))) ** 2) for n in (h, w)
+    )
     density = np.outer(rows, columns).reshape(-1)
     count = max(1, int(h * w / acceleration))
     chosen = rng.choice(h * w, count, replace=False, p=density / density.sum(), shuffle=False)
@@ -184,8 +186,8 @@ def poisson2d(
 ) -> Mask:
     """A Poisson disc whose spacing grows with the distance from the centre; corners are left out.
 
-    No two points are closer than ``1 + slope r`` at radius `r` (1 at the edge). Bisection finds the slope whose
-    true acceleration, centre included, is within `tolerance` of the one asked for.
+    No two points are closer than ``1 + slope r`` at radius `r` (1 at the edge). Bisection finds the slope
+    whose true acceleration, centre included, is within `tolerance` of the one asked for.
 
     Parameters
     ----------
@@ -227,7 +229,7 @@ def partial_fourier(mask: Mask, fraction: float = 0.75, *, axis: int = 0) -> Mas
     --------
     >>> from sciml.problems.mri import equispaced1d, partial_fourier
     >>> print(partial_fourier(equispaced1d((64, 64), 4), 0.75))
-    equispaced1d, 75 % of rows: R = 5.33 (asked for 4), centre 32 x 5
+    equispaced1d, 75 % of rows: R = 5.69 (asked for 4), centre 33 x 5
     """
     if not isinstance(fraction, int | float) or not 0.5 < fraction <= 1.0:
         raise ValueError(f"fraction is {fraction!r}; expected more than 0.5 and at most 1")

@@ -90,10 +90,10 @@ def nmse(x: np.ndarray, reference: np.ndarray, *, mask: np.ndarray | None = None
 
 
 def chi_squared(A: Any, x: Array, y: Array, sigma: Any) -> float:
-    r"""Mean of :math:`|A x - y|^2/\sigma^2` over the samples: about 1 where `x` explains the data to noise level.
+    r"""Mean of :math:`|A x - y|^2/\sigma^2` over the samples: about 1 if `x` explains the data to noise.
 
-    It needs no reference, so it tells of a failed reconstruction where nobody knows the truth. Larger values mean
-    that something was left out; values well below 1, that noise was fitted.
+    It needs no reference, so it tells of a failed reconstruction where nobody knows the truth. Larger values
+    mean that something was left out; values well below 1, that noise was fitted.
 
     Parameters
     ----------
@@ -113,7 +113,7 @@ def chi_squared(A: Any, x: Array, y: Array, sigma: Any) -> float:
     """
     if not isinstance(sigma, int | float | np.floating) or not 0 < sigma < math.inf:
         raise ValueError(f"sigma is {sigma!r}; expected a positive finite number")
-    count = y.shape[-3] * math.prod(tuple(y.shape)) // y.shape[-3]
+    count = math.prod(tuple(y.shape))
     if A.mask is not None:
         xp = array_namespace(A.mask)
         sampled = int(xp.sum(xp.astype(xp.broadcast_to(A.mask, A.in_shape) > 0, xp.int64)))

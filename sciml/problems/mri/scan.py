@@ -35,7 +35,8 @@ class Scan:
     image : complex array, shape ``(..., H, W)``, or None
         What was scanned, free of noise, on the scale of `y`; None for a real scan.
     sigma : float, or ndarray over the batch
-        Standard deviation of the complex noise per sample (``sigma²/2`` in each of its parts); NaN if unknown.
+        Standard deviation of the complex noise per sample (``sigma²/2`` in each of its parts); NaN if
+        unknown.
     name : str
     """
 
@@ -65,15 +66,18 @@ class Scan:
 
     def to(self, backend: str, *, device: Any = None) -> Scan:
         """A copy in another array library, explicitly: ``scan.to("torch", device="cuda")``."""
+
         def move(x: Array | None) -> Array | None:
             return None if x is None else from_numpy(to_numpy(x), backend, device=device)
 
-        return replace(self, y=move(self.y), maps=move(self.maps), mask=move(self.mask), image=move(self.image))
+        return replace(
+            self, y=move(self.y), maps=move(self.maps), mask=move(self.mask), image=move(self.image)
+        )
 
     def with_maps(self, maps: Array) -> Scan:
         r"""The same data with other coil maps, as estimated from the data.
 
-        The reference follows, :math:`x' = \sum_c \bar S'_c S_c x`, because estimated maps have another phase and
+        The reference follows, :math:`x' = \sum_c \bar S'_c S_c x`, as estimated maps have another phase and
         end at the border of the object: what a perfect reconstruction with these maps would be.
         """
         xp = array_namespace(self.maps, maps)
@@ -251,9 +255,12 @@ class ScanStream:
 
     def _scan(self, index: int, coils: int | None) -> Scan:
         rng = np.random.default_rng([self.seed, int(index)])
-        which, drawn = int(rng.integers(len(self.images))), int(rng.integers(self.coils[0], self.coils[1] + 1))
+        which, drawn = (
+            int(rng.integers(len(self.images))),
+            int(rng.integers(self.coils[0], self.coils[1] + 1)),
+        )
         kind = self._kinds[int(rng.choice(len(self._kinds), p=self._odds))]
-        R, noise = rng.uniform(*self.acceleration), rng.uniform(*self.noise)
+        R, noise = (float(rng.uniform(low, high)) for low, high in (self.acceleration, self.noise))
         mask = sampling_mask(kind, self.shape, R, seed=rng, acs=self.acs)
         image = self.images[which]
         if self.augment is not None:
@@ -283,14 +290,18 @@ def stack_scans(scans: Sequence[Scan]) -> Scan:
 def _check_image(magnitude: Any, mask: np.ndarray) -> None:
     if not is_numpy(magnitude) or magnitude.dtype.kind != "f":
         raise TypeError(f"magnitude is {_kind(magnitude)}; expected a NumPy array of real numbers")
-    fits = magnitude.ndim == mask.ndim == 2 and all(a >= b for a, b in zip(magnitude.shape, mask.shape, strict=True))
+    fits = magnitude.ndim == mask.ndim == 2 and all(
+        a >= b for a, b in zip(magnitude.shape, mask.shape, strict=True)
+    )
     if not fits or any((a - b) % 2 for a, b in zip(magnitude.shape, mask.shape, strict=True)):
         raise ValueError(
-            f"magnitude has shape {magnitude.shape} and mask {mask.shape}; expected an image larger than the mask "
-            "(twice its size, or by an even number)"
+            f"magnitude has shape {magnitude.shape} and mask {mask.shape}; expected an image that is "
+            "larger than the mask (twice its size, or by an even number)"
         )
     if not np.isfinite(magnitude).all() or not (magnitude != 0).any():
-        raise ValueError("magnitude is zero everywhere or holds a value that is not finite; expected an image")
+        raise ValueError(
+            "magnitude is zero everywhere or holds a value that is not finite; expected an image"
+        )
 
 
 def _kind(x: Any) -> str:
@@ -306,7 +317,9 @@ def _central_fft(maps: np.ndarray, x: np.ndarray, shape: Sequence[int]) -> np.nd
 
 
 def _central(k_space: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    cut = tuple(slice(a // 2 - b // 2, a // 2 - b // 2 + b) for a, b in zip(k_space.shape[-2:], shape, strict=True))
+    cut = tuple(
+        slice(a // 2 - b // 2, a // 2 - b // 2 + b) for a, b in zip(k_space.shape[-2:], shape, strict=True)
+    )
     return k_space[..., cut[0], cut[1]]
 
 

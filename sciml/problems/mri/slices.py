@@ -13,7 +13,7 @@ __all__ = ["SPLITS", "SliceSet", "load_slices"]
 SPLITS = ("train", "validation", "test-T1", "test-T2")
 SIDE = 256
 LEVELS = 127
-"""Grey levels are 0 … 127, which deflates to half the size of 0 … 255 and is far finer than any noise added."""
+"""Grey levels are 0 … 127: a file of half the size of 0 … 255, and steps far below any noise added."""
 
 DATA = Path(__file__).parent / "data" / "slices.npz"
 
@@ -51,8 +51,8 @@ def load_slices(split: str, *, path: str | Path | None = None) -> SliceSet:
     Parameters
     ----------
     split : {"train", "validation", "test-T1", "test-T2"}
-        T1-weighted slices of three heads for training, of a fourth for validation and of a fifth for testing; and
-        T2-weighted slices, a contrast that training never sees.
+        T1-weighted slices of three heads for training, of a fourth for validation and of a fifth for testing;
+        and T2-weighted slices, a contrast that training never sees.
     path : path, optional
         Another file of the same form, as `sciml.problems.mri.build_slices` writes it.
 
@@ -67,8 +67,8 @@ def load_slices(split: str, *, path: str | Path | None = None) -> SliceSet:
 
     Notes
     -----
-    Sources and licences: ``sciml/problems/mri/data/PROVENANCE.md``. The validation and the T2 test slices come from
-    one template (in two contrasts); no test subject is in training.
+    Sources and licences: ``sciml/problems/mri/data/PROVENANCE.md``. The validation and the T2 test slices
+    come from one template (in two contrasts); no test subject is in training.
 
     Examples
     --------

@@ -12,7 +12,8 @@ __all__ = ["poisson_disc"]
 def poisson_disc(order: np.ndarray, spacing: np.ndarray) -> np.ndarray:
     """Visit the cells of a grid in `order`; keep one if no kept cell is nearer than its `spacing`.
 
-    Every cell is visited, so the result is maximal: nothing can be added. Cells of negative spacing stay empty.
+    Every cell is visited, so the result is maximal: nothing can be added. Cells of negative spacing stay
+    empty.
     """
     h, w = spacing.shape
     kept = np.zeros((h, w), dtype=np.bool_)
