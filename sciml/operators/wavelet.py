@@ -7,7 +7,15 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.namespace import Array, array_namespace, backend_name, device, dtype_name, from_numpy
+from ..backends.namespace import (
+    Array,
+    array_namespace,
+    backend_name,
+    device,
+    dtype_name,
+    from_numpy,
+    is_numpy,
+)
 from .base import BaseOperator
 from .sets import Resolvent
 
@@ -20,9 +28,9 @@ COARSEST = 8
 class Wavelet(BaseOperator):
     """The two-dimensional orthonormal discrete wavelet transform with periodic boundaries.
 
-    One level is a small orthogonal matrix per axis, applied as a matrix product: at the sizes of images that
-    is as fast as filtering, and the same text runs on every array library. Coefficients stand in one array of
-    the shape of the image, the approximation in its first corner.
+    PyWavelets filters NumPy arrays. In the other libraries one level is a small orthogonal matrix per axis,
+    which at the sizes of images is as fast, and torch differentiates through it. Coefficients stand in one
+    array of the shape of the image, the approximation in its first corner.
 
     Parameters
     ----------
@@ -46,40 +54,61 @@ class Wavelet(BaseOperator):
     """
 
     def __init__(
-        self, shape: Any, wavelet: str = "sym4", levels: int | None = None, *, dtype: Any = "complex64"
+        self, shape: Any, wavelet: str = "db4", levels: int | None = None, *, dtype: Any = "complex64"
     ):
         shape = tuple(shape)
         if len(shape) < 2:
             raise ValueError(f"shape is {shape}; expected (..., H, W)")
         self.wavelet = wavelet
         self.levels = _levels(shape[-2:], levels)
-        self._matrices = [
-            (_level(wavelet, shape[-2] >> i), _level(wavelet, shape[-1] >> i)) for i in range(self.levels)
-        ]
+        _check_wavelet(wavelet)
         self._copies: dict[tuple, list[tuple[Array, Array]]] = {}
         super().__init__(shape, shape, dtype)
 
     def _apply(self, x: Array) -> Array:
+        if is_numpy(x):
+            return self._decompose(x)
         xp = array_namespace(x)
-        finest, details = x, []
+        coarse, levels = x, []
         for rows, columns in self._for(x):
-            finest = rows @ finest @ xp.matrix_transpose(columns)
-            h, w = finest.shape[-2] // 2, finest.shape[-1] // 2
-            details.append(finest)
-            finest = finest[..., :h, :w]
-        for level in reversed(details):
-            finest = _put_corner(xp, finest, level)
-        return finest
+            level = rows @ coarse @ xp.matrix_transpose(columns)
+            levels.append(level)
+            coarse = level[..., : level.shape[-2] // 2, : level.shape[-1] // 2]
+        for level in reversed(levels):
+            coarse = _put_corner(xp, coarse, level)
+        return coarse
 
     def _apply_adjoint(self, y: Array) -> Array:
+        if is_numpy(y):
+            return self._reconstruct(y)
         xp = array_namespace(y)
-        matrices = self._for(y)
-        h, w = self.in_shape[-2] >> self.levels, self.in_shape[-1] >> self.levels
-        coarse = y[..., :h, :w]
-        for i in range(self.levels - 1, -1, -1):
-            h, w = self.in_shape[-2] >> i, self.in_shape[-1] >> i
-            rows, columns = matrices[i]
-            coarse = xp.matrix_transpose(rows) @ _put_corner(xp, coarse, y[..., :h, :w]) @ columns
+        coarse = self.approximation(y)
+        for i, (rows, columns) in reversed(list(enumerate(self._for(y)))):
+            level = _put_corner(xp, coarse, y[..., : self.in_shape[-2] >> i, : self.in_shape[-1] >> i])
+            coarse = xp.matrix_transpose(rows) @ level @ columns
+        return coarse
+
+    def approximation(self, y: Array) -> Array:
+        """The coefficients in the first corner: the image at the coarsest level."""
+        return y[..., : self.in_shape[-2] >> self.levels, : self.in_shape[-1] >> self.levels]
+
+    def _decompose(self, x: np.ndarray) -> np.ndarray:
+        import pywt
+
+        y, coarse = np.empty_like(x), x
+        for _ in range(self.levels):
+            coarse, details = pywt.dwt2(coarse, self.wavelet, mode="periodization")
+            for target, band in zip(_bands(y, coarse), details, strict=True):
+                target[...] = band
+        self.approximation(y)[...] = coarse
+        return y
+
+    def _reconstruct(self, y: np.ndarray) -> np.ndarray:
+        import pywt
+
+        coarse = self.approximation(y)
+        for _ in range(self.levels):
+            coarse = pywt.idwt2((coarse, _bands(y, coarse)), self.wavelet, mode="periodization")
         return coarse
 
     def astype(self, dtype: Any) -> Wavelet:
@@ -89,13 +118,14 @@ class Wavelet(BaseOperator):
         """The matrices of all levels in the library, precision and place of `x`."""
         key = (backend_name(x), dtype_name(x), str(device(x)))
         if key not in self._copies:
-            self._copies[key] = [
-                (
-                    from_numpy(rows, key[0], dtype=key[1], device=device(x)),
-                    from_numpy(columns, key[0], dtype=key[1], device=device(x)),
-                )
-                for rows, columns in self._matrices
-            ]
+            rows, columns = (
+                [
+                    from_numpy(_level(self.wavelet, n >> i), key[0], dtype=key[1], device=device(x))
+                    for i in range(self.levels)
+                ]
+                for n in self.in_shape[-2:]
+            )
+            self._copies[key] = list(zip(rows, columns, strict=True))
         return self._copies[key]
 
 
@@ -133,7 +163,7 @@ class WaveletL1(Resolvent):
     """
 
     def __init__(
-        self, weight: float, shape: Any, wavelet: str = "sym4", levels: int | None = None, *, shifts: int = 1
+        self, weight: float, shape: Any, wavelet: str = "db4", levels: int | None = None, *, shifts: int = 1
     ):
         if not isinstance(weight, int | float | np.floating) or not math.isfinite(weight) or weight <= 0:
             raise ValueError(f"weight is {weight!r}; expected a positive finite number")
@@ -154,7 +184,7 @@ class WaveletL1(Resolvent):
         """``weight ‖W u‖₁`` of the details of the transform without shifts."""
         xp = array_namespace(u)
         coefficients = self.W._apply(u)
-        total = xp.sum(xp.abs(coefficients)) - xp.sum(xp.abs(self._approximation(coefficients)))
+        total = xp.sum(xp.abs(coefficients)) - xp.sum(xp.abs(self.W.approximation(coefficients)))
         return self.weight * float(total)
 
     def check(self, u: Array) -> None:
@@ -171,11 +201,13 @@ class WaveletL1(Resolvent):
         size = xp.abs(coefficients)
         excess = size - self.weight * step
         kept = xp.where(excess > 0, excess / xp.where(size > 0, size, size + 1), size * 0)
-        return _put_corner(xp, self._approximation(coefficients), coefficients * kept)
+        return _put_corner(xp, self.W.approximation(coefficients), coefficients * kept)
 
-    def _approximation(self, coefficients: Array) -> Array:
-        h, w = (n >> self.W.levels for n in self.W.in_shape[-2:])
-        return coefficients[..., :h, :w]
+
+def _bands(y: np.ndarray, coarse: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Views of the details around an approximation of the size of `coarse`, in PyWavelets' order."""
+    h, w = coarse.shape[-2:]
+    return y[..., h : 2 * h, :w], y[..., :h, w : 2 * w], y[..., h : 2 * h, w : 2 * w]
 
 
 def _put_corner(xp: Any, corner: Array, whole: Array) -> Array:
@@ -200,11 +232,16 @@ def _levels(shape: tuple[int, ...], levels: int | None) -> int:
     return levels
 
 
-def _level(wavelet: str, n: int) -> np.ndarray:
-    """The orthogonal matrix of one level: low-pass rows first."""
+def _check_wavelet(wavelet: str) -> None:
     import pywt
 
     if wavelet not in pywt.wavelist(kind="discrete") or not pywt.Wavelet(wavelet).orthogonal:
         raise ValueError(f"wavelet is {wavelet!r}; expected an orthogonal one of PyWavelets, such as 'db4'")
+
+
+def _level(wavelet: str, n: int) -> np.ndarray:
+    """The orthogonal matrix of one level: low-pass rows first."""
+    import pywt
+
     low, high = pywt.dwt(np.eye(n), wavelet, mode="periodization", axis=0)
     return np.concatenate([low, high])

@@ -71,7 +71,7 @@ def compressed_sensing(
     y: Array,
     *,
     weight: float = 2e-3,
-    wavelet: str = "sym4",
+    wavelet: str = "db4",
     levels: int | None = None,
     shifts: int = 2,
     rtol: float = 1e-3,

@@ -258,7 +258,7 @@ def sampling_mask(kind: str, shape: Sequence[int], acceleration: float, **settin
     --------
     >>> from sciml.problems.mri import sampling_mask
     >>> print(sampling_mask("gaussian2d", (128, 128), 8, seed=1))
-    gaussian2d: R = 7.92 (asked for 8), centre 4 x 4
+    gaussian2d: R = 7.95 (asked for 8), centre 4 x 5
     """
     if kind not in MASKS:
         raise ValueError(f"kind is {kind!r}; expected one of {', '.join(MASKS)}")

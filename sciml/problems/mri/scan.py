@@ -141,7 +141,7 @@ def simulate(
     >>> head = load_slices("validation").images[5]
     >>> scan = simulate(head, sampling_mask("gaussian2d", (128, 128), 4), noise=0.01)
     >>> scan.A
-    <Sense 8 coils, 128 x 128, R = 3.97, complex64>
+    <Sense 8 coils, 128 x 128, R = 3.99, complex64>
     """
     array = mask.array if isinstance(mask, Mask) else np.asarray(mask)
     _check_image(magnitude, array)
