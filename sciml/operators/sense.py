@@ -16,7 +16,6 @@ from ..backends.namespace import (
     from_numpy,
     is_array,
     real_dtype,
-    require_same_backend,
 )
 from .base import BaseOperator
 from .fourier import NORMS, fft, ifft, modulation
@@ -90,8 +89,8 @@ class Sense(BaseOperator):
     ):
         if norm not in NORMS:
             raise ValueError(f"norm is {norm!r}; expected one of {', '.join(NORMS)}")
-        if ndim not in (1, 2, 3):
-            raise ValueError(f"ndim is {ndim!r}; expected 1, 2 or 3 axes of an image")
+        if ndim not in (2, 3):
+            raise ValueError(f"ndim is {ndim!r}; expected 2 or 3, the axes of an image")
         _check_maps(maps, ndim)
         self.maps, self.centred, self.norm, self.ndim = maps, bool(centred), norm, ndim
         shape = tuple(maps.shape)
@@ -248,7 +247,11 @@ def _checked_mask(mask: Any, maps: Array, domain: tuple[int, ...]) -> Array:
     """`mask` broadcast to the axes of `domain` (kept thin), checked."""
     if not is_array(mask):
         raise TypeError(f"mask is a {type(mask).__name__}; expected an array like maps")
-    require_same_backend(maps, mask=mask)
+    if backend_name(mask) != backend_name(maps) or device(mask) != device(maps):
+        raise TypeError(
+            f"mask is a {backend_name(mask)} array on {device(mask)} but maps a {backend_name(maps)} array on "
+            f"{device(maps)}; expected the same. Convert explicitly: sciml never moves data silently."
+        )
     xp, shape = array_namespace(mask), tuple(mask.shape)
     padded = (1,) * (len(domain) - len(shape)) + shape
     if len(shape) > len(domain) or any(m not in (1, n) for m, n in zip(padded, domain, strict=True)):

@@ -74,8 +74,8 @@ def compressed_sensing(
     wavelet: str = "db4",
     levels: int | None = None,
     shifts: int = 2,
-    rtol: float = 1e-3,
-    maxiter: int = 200,
+    rtol: float = 3e-5,
+    maxiter: int = 300,
     on_failure: str = "warn",
 ) -> SolveResult:
     r"""l1-wavelet compressed sensing: :math:`\min_x \tfrac12\|A x - y\|^2 + \lambda\|W x\|_1` by FISTA.
@@ -89,7 +89,9 @@ def compressed_sensing(
         scale of the data.
     wavelet, levels, shifts
         As in `sciml.operators.WaveletL1`.
-    rtol, maxiter, on_failure
+    rtol : float
+        Stop when the residual of the optimality condition is below this fraction of ``‖Aᴴ y‖``.
+    maxiter, on_failure
         As in `sciml.forward_backward`, which does the work.
 
     Returns
@@ -117,7 +119,9 @@ def compressed_sensing(
     start = A.rmatvec(y)
     regulariser = WaveletL1(weight * float(xp.max(xp.abs(start))), A.in_shape, wavelet, levels, shifts=shifts)
     F = AffineSum(A.normal(), start, lipschitz_full=A.norm_bound() ** 2, G=regulariser)
-    return forward_backward(F, start, accelerated=True, rtol=rtol, maxiter=maxiter, on_failure=on_failure)
+    return forward_backward(
+        F, start, accelerated=True, rtol=0.0, atol=rtol * norm2(start), maxiter=maxiter, on_failure=on_failure
+    )
 
 
 def _check_k_space(A: Any, y: Any) -> None:

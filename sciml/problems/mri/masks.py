@@ -277,9 +277,9 @@ def fully_sampled_centre(mask: np.ndarray) -> tuple[int, int]:
     height = width = 0
     while height < min(h, w) and box(height + 1, width + 1):
         height, width = height + 1, width + 1
-    while height < h and box(height + 1, width):
+    while width and height < h and box(height + 1, width):
         height += 1
-    while width < w and box(height, width + 1):
+    while height and width < w and box(height, width + 1):
         width += 1
     return height, width
 
@@ -307,7 +307,7 @@ def _with_square(array: np.ndarray, side: int) -> np.ndarray:
 
 
 def _band(w: int, width: int) -> np.ndarray:
-    lines = np.zeros(w, dtype=bool)
+    lines, width = np.zeros(w, dtype=bool), max(1, width)  # the centre itself is always sampled
     start = w // 2 - width // 2
     lines[max(0, start) : start + width] = True
     return lines

@@ -110,14 +110,12 @@ def load_kspace(path: str | Path) -> KSpaceData:
     """
     path = _existing(path)
     try:
-        with np.load(path, allow_pickle=False) as content:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             found = {name: content[name] for name in content.files}
-        return _checked(
-            path, found["kspace"], found["mask"], found.get("maps"), found.get("reference"),
-            float(found["sigma"]), str(found["source"]),
-        )  # fmt: skip
-    except (OSError, KeyError, EOFError, zipfile.BadZipFile, TypeError) as error:
+        kspace, mask, sigma, source = (found[name] for name in ("kspace", "mask", "sigma", "source"))
+    except (OSError, KeyError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(f"{path}: no k-space file of sciml, or damaged ({error})") from None
+    return _checked(path, kspace, mask, found.get("maps"), found.get("reference"), float(sigma), str(source))
 
 
 def read_fastmri(path: str | Path, *, slices: slice | None = None) -> KSpaceData:

@@ -80,7 +80,7 @@ def load_slices(split: str, *, path: str | Path | None = None) -> SliceSet:
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     file = DATA if path is None else Path(path)
     try:
-        with np.load(file, allow_pickle=False) as content:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
             images = decode(content[split]).astype(np.float32) / np.float32(LEVELS)
             names = tuple(str(name) for name in content[split + "/names"])
             key = split + "/white matter"
