@@ -249,8 +249,8 @@ def _checked_mask(mask: Any, maps: Array, domain: tuple[int, ...]) -> Array:
         raise TypeError(f"mask is a {type(mask).__name__}; expected an array like maps")
     if backend_name(mask) != backend_name(maps) or device(mask) != device(maps):
         raise TypeError(
-            f"mask is a {backend_name(mask)} array on {device(mask)} but maps a {backend_name(maps)} array on "
-            f"{device(maps)}; expected the same. Convert explicitly: sciml never moves data silently."
+            f"mask is a {backend_name(mask)} array on {device(mask)} but maps a {backend_name(maps)} array "
+            f"on {device(maps)}; expected the same. Convert explicitly: sciml never moves data silently."
         )
     xp, shape = array_namespace(mask), tuple(mask.shape)
     padded = (1,) * (len(domain) - len(shape)) + shape

@@ -177,7 +177,7 @@ ONES = np.ones((2, 4, 6), dtype=complex)
         (ONES[0, 0], None, ValueError, r"maps has shape \(6,\); expected \(..., coils, H, W\)"),
         (ONES[:0], None, ValueError, "without empty axes"),
         (ONES * np.nan, None, ValueError, "maps holds a value that is not finite"),
-        (ONES, np.ones((4, 5)), ValueError, r"mask has shape \(4, 5\); expected one that broadcasts .* \(4, 6\)"),
+        (ONES, np.ones((4, 5)), ValueError, r"shape \(4, 5\); expected one that broadcasts .* \(4, 6\)"),
         (ONES, np.ones((2, 4, 6)), ValueError, r"mask has shape \(2, 4, 6\)"),
         (ONES, np.zeros((4, 6), dtype=bool), ValueError, "mask samples nothing"),
         (ONES, -np.ones((4, 6)), ValueError, "negative or not finite"),
@@ -186,7 +186,10 @@ ONES = np.ones((2, 4, 6), dtype=complex)
         ([1, 2], None, TypeError, "maps is a list"),
         (ONES, [1, 2], TypeError, "mask is a list"),
     ],
-    ids=["real", "flat", "empty", "nan", "size", "coils", "nothing", "negative", "nan-mask", "complex", "list", "lists"],
+    ids=[
+        "real", "flat", "empty", "nan", "size", "coils", "nothing", "negative", "nan-mask", "complex", "list",
+        "lists",
+    ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_error(maps, mask, error, message):
     with pytest.raises(error, match=message):

@@ -108,7 +108,7 @@ def test_phase_has_its_amplitude_and_is_smooth():
 
 # -- simulation -------------------------------------------------------------------------------
 def test_data_follow_the_model_but_not_exactly(heads):
-    """No inverse crime: without noise the model explains the data to a fraction of a per cent, not to rounding."""
+    """No inverse crime: without noise the model explains the data to a fraction of a per cent only."""
     scan = simulate(heads.images[4], sampling_mask("gaussian2d", (128, 128), 4), noise=0.0)
     gap = np.linalg.norm(scan.A(scan.image) - scan.y) / np.linalg.norm(scan.y)
     assert 1e-5 < gap < 5e-3
