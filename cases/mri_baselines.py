@@ -44,7 +44,7 @@ MASKS = {
     "Gaussian 2D 8x": ("gaussian2d", 8),
     "equispaced 4x": ("equispaced1d", 4),
 }
-SLICES = {"small": (2, 3), "paper": (12, 15)}
+SLICES = {"small": (2, 3), "paper": (6, 14)}
 SEEDS = {"small": 1, "paper": 3}
 ACS = 24
 QUIET = {"on_failure": "ignore"}
@@ -52,15 +52,15 @@ QUIET = {"on_failure": "ignore"}
 Method = Callable[[Scan, float], np.ndarray]
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "zero-filled": (lambda s, _: s.zero_filled, (0.0,)),
-    "CG-SENSE": (lambda s, mu: cg_sense(s.A, s.y, mu=mu, **QUIET).x, (3e-4, 1e-3, 3e-3, 1e-2, 3e-2)),
+    "CG-SENSE": (lambda s, mu: cg_sense(s.A, s.y, mu=mu, **QUIET).x, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
     "l1-wavelet CS": (
         lambda s, w: compressed_sensing(s.A, s.y, weight=w, **QUIET).x,
-        (2.5e-4, 5e-4, 1e-3, 2e-3, 4e-3),
+        (3.5e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 2.8e-3),
     ),
 }
 BART: tuple[Method, tuple[float, ...]] = (
     lambda s, w: bart_compressed_sensing(s.y, s.maps, weight=w),
-    (5e-4, 1e-3, 2e-3, 3.5e-3, 6e-3),
+    (5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 2.8e-3, 4e-3),
 )
 
 

@@ -21,6 +21,9 @@ from .sets import Resolvent
 
 __all__ = ["Wavelet", "WaveletL1"]
 
+OFFSETS = ((0, 0), (3, 3), (1, 2), (2, 1))
+"""Shifts of the proximal average in order of use: odd and even ones on both axes, as decimation is by two."""
+
 COARSEST = 8
 """By default the approximation keeps at least this many entries per axis."""
 
@@ -133,7 +136,7 @@ class WaveletL1(Resolvent):
     """``weight ‖W u‖₁`` over the detail coefficients of an orthonormal wavelet transform `W`.
 
     Its resolvent thresholds the coefficients softly. With several `shifts` it is the mean of that over images
-    moved by a pixel each, which removes most of the block pattern of a single transform: a mean of resolvents
+    moved by a few pixels, which removes most of the block pattern of a single transform: a mean of resolvents
     is the resolvent of their *proximal average* at a fixed step, so solvers converge and certify as before.
 
     Parameters
@@ -144,7 +147,7 @@ class WaveletL1(Resolvent):
     wavelet, levels
         As in `Wavelet`.
     shifts : int
-        Along the diagonal, one pixel each.
+        1 to 4.
 
     Notes
     -----
@@ -167,17 +170,17 @@ class WaveletL1(Resolvent):
     ):
         if not isinstance(weight, int | float | np.floating) or not math.isfinite(weight) or weight <= 0:
             raise ValueError(f"weight is {weight!r}; expected a positive finite number")
-        if not isinstance(shifts, int) or shifts < 1:
-            raise ValueError(f"shifts is {shifts!r}; expected a positive number")
+        if not isinstance(shifts, int) or not 1 <= shifts <= len(OFFSETS):
+            raise ValueError(f"shifts is {shifts!r}; expected a positive number up to {len(OFFSETS)}")
         self.weight, self.shifts = float(weight), int(shifts)
         self.W = Wavelet(shape, wavelet, levels)
 
     def resolvent(self, u: Array, step: Any = 1.0) -> Array:
         xp = array_namespace(u)
         total = self._thresholded(u, step)
-        for offset in range(1, self.shifts):
-            moved = self._thresholded(xp.roll(u, shift=(offset, offset), axis=(-2, -1)), step)
-            total = total + xp.roll(moved, shift=(-offset, -offset), axis=(-2, -1))
+        for down, right in OFFSETS[1 : self.shifts]:
+            moved = self._thresholded(xp.roll(u, shift=(down, right), axis=(-2, -1)), step)
+            total = total + xp.roll(moved, shift=(-down, -right), axis=(-2, -1))
         return total / self.shifts
 
     def value(self, u: Array) -> float:

@@ -86,7 +86,7 @@ def test_bad_wavelets(options, message):
         Wavelet(**options)
 
 
-@pytest.mark.parametrize(("weight", "shifts"), [(0.0, 1), (np.inf, 1), (1.0, 0)])
+@pytest.mark.parametrize(("weight", "shifts"), [(0.0, 1), (np.inf, 1), (1.0, 0), (1.0, 5)])
 def test_bad_regularisers(weight, shifts):
     with pytest.raises(ValueError, match="expected a positive"):
         WaveletL1(weight, (16, 16), shifts=shifts)

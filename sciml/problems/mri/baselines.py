@@ -73,7 +73,7 @@ def compressed_sensing(
     weight: float = 2e-3,
     wavelet: str = "db4",
     levels: int | None = None,
-    shifts: int = 2,
+    shifts: int = 4,
     rtol: float = 3e-5,
     maxiter: int = 300,
     on_failure: str = "warn",

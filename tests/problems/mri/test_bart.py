@@ -29,8 +29,8 @@ def test_encoding_of_the_phantom_is_that_of_bart():
 def test_encoding_is_the_analytic_k_space_of_bart():
     """BART's phantom knows its Fourier transform with and without coils, at any position.
 
-    The coils are trigonometric polynomials of a period of two fields of view, so on that grid the encoding
-    of the band-limited phantom is exact, but for the outermost samples, where the coils reach beyond the grid.
+    The coils are trigonometric polynomials of a period of two fields of view, so on that grid the encoding of
+    the band-limited phantom is exact, but for the outermost samples, where the coils reach beyond the grid.
     """
     maps = bart(f"phantom -x {N} -S 4").astype(complex)
     frequencies = np.arange(-2, 3) / 2
