@@ -138,9 +138,13 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     case.table(
         "reconstructions (PSNR and SSIM within the head, then of the whole slice)",
         rows,
-        contrast="", mask="", method="",
+        contrast="",
+        mask="",
+        method="",
         **formats,
-        seconds=".3f", setting="g", scans="d",
+        seconds=".3f",
+        setting="g",
+        scans="d",
     )
     title = "l1-wavelet CS of T1, Gaussian 2D 4x with a sampled centre, by coil maps"
     case.table(title, estimated, maps="", **formats)
