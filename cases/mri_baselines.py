@@ -47,6 +47,7 @@ MASKS = {
 SLICES = {"small": (2, 3), "paper": (6, 14)}
 SEEDS = {"small": 1, "paper": 3}
 ACS = 24
+SHOWN = ("Gaussian 2D 8x", "equispaced 4x")
 QUIET = {"on_failure": "ignore"}
 
 Method = Callable[[Scan, float], np.ndarray]
@@ -190,11 +191,10 @@ def figure(
     """One slice under two masks: images, and below them their errors, five times brighter."""
     from matplotlib.figure import Figure
 
-    shown = ("Gaussian 2D 8x", "equispaced 4x")
     columns = ["reference", *methods]
-    drawing = Figure(figsize=(2.1 * len(columns), 8.9), layout="constrained")
-    axes = drawing.subplots(2 * len(shown), len(columns))
-    for row, mask in enumerate(shown):
+    drawing = Figure(figsize=(2.1 * len(columns), 4.45 * len(SHOWN)), layout="constrained")
+    axes = drawing.subplots(2 * len(SHOWN), len(columns))
+    for row, mask in enumerate(SHOWN):
         scan = scans_of(heads, 3, mask, seed)[1]
         truth = np.abs(np.asarray(scan.image))
         for column, name in enumerate(columns):
