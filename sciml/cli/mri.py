@@ -30,6 +30,9 @@ def import_file(
     slices: Annotated[
         str | None, typer.Option(help="which slices, as first:last:step, e.g. 40:120:4; all by default")
     ] = None,
+    rows: Annotated[
+        int | None, typer.Option(min=1, help="fastMRI: pixels to keep along the oversampled readout")
+    ] = None,
     matrix: Annotated[
         int | None, typer.Option(min=16, help="NIfTI: rows and columns of k-space [128]")
     ] = None,
@@ -55,11 +58,17 @@ def import_file(
         "matrix": matrix, "coils": coils, "mask": mask, "acceleration": acceleration, "noise": noise,
         "axis": axis, "seed": seed,
     }  # fmt: skip
-    return run_import(file, out, maps, acs, slices, settings)
+    return run_import(file, out, maps, acs, slices, rows, settings)
 
 
 def run_import(
-    file: Path, out: Path, maps: bool, acs: int | None, slices: str | None, settings: dict[str, Any]
+    file: Path,
+    out: Path,
+    maps: bool,
+    acs: int | None,
+    slices: str | None,
+    rows: int | None,
+    settings: dict[str, Any],
 ) -> int:
     """What the command does; returns the exit code."""
     from rich.console import Console
@@ -68,7 +77,7 @@ def run_import(
         raise ValueError(f"--out is {out}; expected a name ending in .npz")
     if not out.resolve().parent.is_dir():
         raise FileNotFoundError(f"cannot write {out}: no such folder")
-    data = _read(file, slices, settings, acs)
+    data = _read(file, slices, rows, settings, acs)
     console = Console()
     console.print(
         f"{len(data)} slices of {data.kspace.shape[1]} coils, {_size(data)}: {data.source}", highlight=False
@@ -89,11 +98,13 @@ def run_import(
     return 0
 
 
-def _read(file: Path, slices: str | None, settings: dict[str, Any], acs: int | None) -> Any:
+def _read(file: Path, slices: str | None, rows: int | None, settings: dict[str, Any], acs: int | None) -> Any:
     from ..problems.mri import read_fastmri, read_ismrmrd, read_nifti, sampling_mask
 
     given = {name: value for name, value in settings.items() if value is not None}
     chosen = _slices(slices)
+    if rows is not None and (file.name.endswith((".nii", ".nii.gz")) or _is_ismrmrd(file)):
+        raise ValueError(f"--rows removes the readout oversampling of fastMRI files; {file.name} is none")
     if file.name.endswith((".nii", ".nii.gz")):
         side = given.pop("matrix", 128)
         seed = given.get("seed", 0)
@@ -113,7 +124,7 @@ def _read(file: Path, slices: str | None, settings: dict[str, Any], acs: int | N
                 "--slices chooses slices of fastMRI and NIfTI files; ISMRMRD files are read whole"
             )
         return read_ismrmrd(file)
-    return read_fastmri(file, slices=chosen)
+    return read_fastmri(file, slices=chosen, rows=rows)
 
 
 def _is_ismrmrd(file: Path) -> bool:

@@ -40,6 +40,13 @@ def test_fastmri_gets_maps(fastmri, tmp_path):
     assert load_kspace(tmp_path / "o.npz").maps.shape == (2, 2, 32, 32)
 
 
+def test_rows_along_the_readout(fastmri, tmp_path):
+    result = sciml(fastmri, "-o", tmp_path / "o.npz", "--no-maps", "--rows", 16)
+    assert "2 coils, 16 x 32" in result.output
+    (tmp_path / "v.nii").write_bytes(b"x")
+    assert "--rows removes" in error_of(sciml(tmp_path / "v.nii", "-o", tmp_path / "p.npz", "--rows", 16))
+
+
 def test_maps_can_wait(fastmri, tmp_path):
     assert "coil maps: none" in sciml(fastmri, "-o", tmp_path / "o.npz", "--no-maps").output
     assert load_kspace(tmp_path / "o.npz").maps is None

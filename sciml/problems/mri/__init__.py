@@ -17,7 +17,15 @@ from .masks import (
     sampling_mask,
 )
 from .metrics import bootstrap_median, chi_squared, foreground, nmse, psnr, ssim
-from .readers import KSpaceData, load_kspace, read_fastmri, read_ismrmrd, read_nifti, remove_oversampling
+from .readers import (
+    KSpaceData,
+    load_kspace,
+    prewhitened,
+    read_fastmri,
+    read_ismrmrd,
+    read_nifti,
+    remove_oversampling,
+)
 from .scan import Scan, ScanStream, band_limited, simulate, stack_scans
 from .slices import SPLITS, SliceSet, load_slices
 
@@ -49,6 +57,7 @@ __all__ = [
     "paint_lesions",
     "partial_fourier",
     "poisson2d",
+    "prewhitened",
     "psnr",
     "random1d",
     "read_fastmri",

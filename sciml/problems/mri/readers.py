@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,15 @@ from .calibration import espirit_maps, low_resolution_maps
 from .masks import Mask, fully_sampled_centre
 from .scan import Scan, simulate
 
-__all__ = ["KSpaceData", "load_kspace", "read_fastmri", "read_ismrmrd", "read_nifti", "remove_oversampling"]
+__all__ = [
+    "KSpaceData",
+    "load_kspace",
+    "prewhitened",
+    "read_fastmri",
+    "read_ismrmrd",
+    "read_nifti",
+    "remove_oversampling",
+]
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,8 @@ class KSpaceData:
 
     def with_estimated_maps(self, *, acs: int | None = None) -> KSpaceData:
         """The same data with ESPIRiT maps of every slice."""
-        bare = KSpaceData(self.kspace, self.mask, None, self.reference, self.sigma, self.source)
-        maps = np.stack([bare.scan(i, acs=acs).maps for i in range(len(self))])
-        return KSpaceData(self.kspace, self.mask, maps, self.reference, self.sigma, self.source)
+        bare = replace(self, maps=None)
+        return replace(self, maps=np.stack([bare.scan(i, acs=acs).maps for i in range(len(self))]))
 
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` file that `load_kspace` reads."""
@@ -118,7 +125,7 @@ def load_kspace(path: str | Path) -> KSpaceData:
     return _checked(path, kspace, mask, found.get("maps"), found.get("reference"), float(sigma), str(source))
 
 
-def read_fastmri(path: str | Path, *, slices: slice | None = None) -> KSpaceData:
+def read_fastmri(path: str | Path, *, slices: slice | None = None, rows: int | None = None) -> KSpaceData:
     """Read an HDF5 file of the fastMRI challenge.
 
     Parameters
@@ -128,6 +135,8 @@ def read_fastmri(path: str | Path, *, slices: slice | None = None) -> KSpaceData
         ``mask`` of shape ``(W,)`` and ``reconstruction_rss`` or ``reconstruction_esc``.
     slices : slice, optional
         Which to read; all by default.
+    rows : int, optional
+        Keep so many pixels along the readout (the rows), which is oversampled in most files; all by default.
 
     Returns
     -------
@@ -166,10 +175,18 @@ def read_fastmri(path: str | Path, *, slices: slice | None = None) -> KSpaceData
                 f"{path}: mask has shape {mask.shape}; expected ({kspace.shape[-1]},), one per column"
             )
         mask = np.broadcast_to(mask, kspace.shape[-2:])
-    return _checked(path, kspace, mask, None, reference, float("nan"), f"measured, {path.name} (fastMRI)")
+    data = _checked(path, kspace, mask, None, reference, float("nan"), f"measured, {path.name} (fastMRI)")
+    if rows is None:
+        return data
+    if (data.mask != data.mask[:1]).any():
+        raise ValueError(f"{path}: rows={rows} needs fully sampled readouts, which this file has not")
+    kspace = remove_oversampling(data.kspace, rows, axis=-2)
+    return replace(data, kspace=kspace, mask=np.ascontiguousarray(data.mask[:rows]))
 
 
-def read_ismrmrd(path: str | Path, *, dataset: str = "dataset", repetition: int = 0) -> KSpaceData:
+def read_ismrmrd(
+    path: str | Path, *, dataset: str = "dataset", repetition: int = 0, whiten: bool = False
+) -> KSpaceData:
     """Read a Cartesian two-dimensional acquisition in the ISMRM raw data format.
 
     Readouts are sorted by encoding step and slice; repeated ones are averaged. Readout oversampling is
@@ -181,6 +198,9 @@ def read_ismrmrd(path: str | Path, *, dataset: str = "dataset", repetition: int 
     dataset : str
         Group of the file.
     repetition : int
+    whiten : bool
+        Combine the coils so that their noise, as the noise measurements show it, is independent and of
+        deviation one. Maps must then be estimated from the whitened data.
 
     Returns
     -------
@@ -189,7 +209,8 @@ def read_ismrmrd(path: str | Path, *, dataset: str = "dataset", repetition: int 
     Raises
     ------
     FileNotFoundError, ValueError
-        If the file is missing, damaged, not Cartesian, or holds no such repetition.
+        If the file is missing, damaged, not Cartesian, or holds no such repetition; if it holds no noise
+        measurement to whiten with.
     """
     import h5py
     import ismrmrd
@@ -222,7 +243,12 @@ def read_ismrmrd(path: str | Path, *, dataset: str = "dataset", repetition: int 
     ]  # fmt: skip
     if not lines:
         raise ValueError(f"{path}: holds no readout of repetition {repetition} (of {len(readouts)} readouts)")
-    return _sorted_readouts(path, lines, noise, (encoded.y, encoded.x), wanted.x, encoding.encodingLimits)
+    data = _sorted_readouts(path, lines, noise, (encoded.y, encoded.x), wanted.x, encoding.encodingLimits)
+    if not whiten:
+        return data
+    if not noise:
+        raise ValueError(f"{path}: holds no noise measurement, so its noise cannot be whitened")
+    return replace(data, kspace=prewhitened(data.kspace, np.concatenate(noise, axis=1)), sigma=1.0)
 
 
 def _sorted_readouts(
@@ -310,6 +336,38 @@ def read_nifti(
         np.stack([np.asarray(s.image) for s in scans]), float(np.mean([s.sigma for s in scans])),
         f"simulated, {path.name} (NIfTI)",
     )  # fmt: skip
+
+
+def prewhitened(kspace: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Combine coils so that their noise is independent and of deviation one.
+
+    Parameters
+    ----------
+    kspace : complex ndarray, shape ``(..., C, H, W)``
+    noise : complex ndarray, shape ``(C, n)``
+        Samples without signal, many more than coils.
+
+    Returns
+    -------
+    ndarray like `kspace`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml.problems.mri import prewhitened
+    >>> noise = np.array([[2.0, -2.0, 2.0, -2.0], [3.0, 3.0, -3.0, -3.0]]) + 0j
+    >>> prewhitened(np.full((2, 1, 1), 6.0 + 0j), noise).real.ravel().tolist()
+    [3.0, 2.0]
+    """
+    coils = kspace.shape[-3]
+    if noise.ndim != 2 or noise.shape[0] != coils or noise.shape[1] < coils:
+        raise ValueError(f"noise has shape {noise.shape}; expected ({coils}, n) with n >= {coils}")
+    covariance = noise @ noise.conj().T / noise.shape[1]
+    try:
+        inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+    except np.linalg.LinAlgError:
+        raise ValueError("the noise of some coils is zero or the same; expected independent coils") from None
+    return np.einsum("cd,...dhw->...chw", inverse, kspace).astype(kspace.dtype)
 
 
 def remove_oversampling(kspace: np.ndarray, size: int, *, axis: int = -1) -> np.ndarray:

@@ -13,6 +13,7 @@ from sciml.problems.mri import (
     KSpaceData,
     load_kspace,
     load_slices,
+    prewhitened,
     psnr,
     read_fastmri,
     read_ismrmrd,
@@ -119,6 +120,29 @@ def test_what_is_no_such_acquisition_is_refused(generate, tmp_path):
         read_ismrmrd(cut)
 
 
+@needs_generator
+def test_whitened_noise_is_white(generate):
+    file = generate("-n", "0.05", "-C")
+    data = read_ismrmrd(file, whiten=True)
+    assert data.sigma == 1.0
+    plain = read_ismrmrd(file)
+    ratio = np.linalg.norm(data.kspace) / np.linalg.norm(plain.kspace)
+    assert ratio == pytest.approx(1 / plain.sigma, rel=0.1)
+    with pytest.raises(ValueError, match="holds no noise measurement"):
+        read_ismrmrd(generate("-n", "0"), whiten=True)
+
+
+def test_prewhitening_makes_the_covariance_the_identity(rng):
+    mixing = complex_normal(rng, (4, 4))
+    noise = mixing @ complex_normal(rng, (4, 4000)) / np.sqrt(2)
+    white = prewhitened(noise.reshape(4, 40, 100), noise).reshape(4, -1)
+    np.testing.assert_allclose(white @ white.conj().T / 4000, np.eye(4), atol=1e-4)
+    with pytest.raises(ValueError, match=r"noise has shape \(3, 9\); expected \(4, n\)"):
+        prewhitened(np.ones((4, 2, 2), dtype=complex), np.ones((3, 9), dtype=complex))
+    with pytest.raises(ValueError, match="zero or the same"):
+        prewhitened(np.ones((2, 2, 2), dtype=complex), np.zeros((2, 9), dtype=complex))
+
+
 # -- fastMRI ----------------------------------------------------------------------------------
 def test_fastmri_training_file(tmp_path, rng):
     kspace = complex_normal(rng, (3, 4, 20, 16))
@@ -145,6 +169,22 @@ def test_mask_is_found_where_the_file_has_none(tmp_path, rng):
     data = read_fastmri(fastmri(tmp_path / "f.h5", kspace))
     assert data.acceleration == 2.0
     assert data.mask[:, 0].all()
+
+
+def test_readout_oversampling_of_fastmri_is_removed(tmp_path, rng):
+    from sciml.operators.fourier import centred_fft
+
+    small, wide = complex_normal(rng, (1, 2, 8, 8)), np.zeros((1, 2, 16, 8), dtype=np.complex64)
+    wide[..., 4:12, :] = small
+    mask = np.array([1, 0, 1, 1, 1, 1, 0, 1])
+    file = fastmri(tmp_path / "f.h5", centred_fft(wide), mask=mask)
+    data = read_fastmri(file, rows=8)
+    np.testing.assert_allclose(data.kspace, centred_fft(small) * mask, atol=1e-5)
+    assert data.mask.shape == (8, 8)
+    assert data.acceleration == pytest.approx(8 / 6)
+    scattered = centred_fft(wide) * (rng.random((16, 8)) < 0.5)
+    with pytest.raises(ValueError, match="needs fully sampled readouts"):
+        read_fastmri(fastmri(tmp_path / "g.h5", scattered), rows=8)
 
 
 def test_single_coil_file(tmp_path, rng):
