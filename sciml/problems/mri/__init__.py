@@ -4,6 +4,7 @@ from .augment import augmented
 from .baselines import cg_sense, compressed_sensing, zero_filled
 from .calibration import espirit_maps, low_resolution_maps
 from .coils import CoilArray, smooth_phase
+from .kspace import KSpaceData, load_kspace, prewhitened, remove_oversampling
 from .lesions import Lesions, paint_lesions
 from .masks import (
     MASKS,
@@ -17,15 +18,7 @@ from .masks import (
     sampling_mask,
 )
 from .metrics import bootstrap_median, chi_squared, foreground, nmse, psnr, ssim
-from .readers import (
-    KSpaceData,
-    load_kspace,
-    prewhitened,
-    read_fastmri,
-    read_ismrmrd,
-    read_nifti,
-    remove_oversampling,
-)
+from .readers import read_fastmri, read_ismrmrd, read_nifti
 from .scan import Scan, ScanStream, band_limited, simulate, stack_scans
 from .slices import SPLITS, SliceSet, load_slices
 

@@ -143,6 +143,25 @@ def test_prewhitening_makes_the_covariance_the_identity(rng):
         prewhitened(np.ones((2, 2, 2), dtype=complex), np.zeros((2, 9), dtype=complex))
 
 
+@needs_generator
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("<trajectory>cartesian", "<trajectory>spiral", "its trajectory is spiral; expected cartesian"),
+        ("<z>1</z>", "<z>4</z>", "three-dimensional"),
+        ("<encoding>", "<encoding", "its header cannot be understood"),
+    ],
+    ids=["spiral", "volume", "damaged"],
+)
+def test_headers_of_other_scans_are_refused(generate, old, new, message):
+    file = generate("-n", "0")
+    with h5py.File(file, "r+") as content:
+        xml = content["dataset"]["xml"]
+        xml[0] = xml[0].decode().replace(old, new)
+    with pytest.raises(ValueError, match=message):
+        read_ismrmrd(file)
+
+
 # -- fastMRI ----------------------------------------------------------------------------------
 def test_fastmri_training_file(tmp_path, rng):
     kspace = complex_normal(rng, (3, 4, 20, 16))
