@@ -7,7 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.namespace import Array, array_namespace, compute_dtype, device, is_array, norm2
+from ...backends.namespace import (
+    Array,
+    array_namespace,
+    backend_name,
+    compute_dtype,
+    device,
+    from_numpy,
+    is_array,
+    norm2,
+    real_dtype,
+)
 from ...operators.fourier import centred_fft, centred_ifft
 
 __all__ = ["espirit_maps", "low_resolution_maps"]
@@ -88,7 +98,7 @@ def low_resolution_maps(y: Array, *, acs: int = 24, crop: float = 0.05) -> Array
     xp = array_namespace(y)
     centre = _calibration(y, acs)
     window = np.outer(*(np.hanning(acs + 2)[1:-1],) * 2)
-    centre = centre * xp.asarray(window, dtype=centre.dtype, device=device(y))
+    centre = centre * from_numpy(window, backend_name(y), dtype=real_dtype(centre), device=device(y))
     images = centred_ifft(_embed(xp, centre, int(y.shape[-2]), int(y.shape[-1])))
     rss = xp.sqrt(xp.sum(xp.abs(images) ** 2, axis=0, keepdims=True))
     inside = rss > crop * xp.max(rss)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from ...backends.namespace import Array, array_namespace, norm2
+from ...backends.namespace import Array, norm2
 
 __all__ = ["bootstrap_median", "chi_squared", "foreground", "nmse", "psnr", "ssim"]
 
@@ -113,11 +113,7 @@ def chi_squared(A: Any, x: Array, y: Array, sigma: Any) -> float:
     """
     if not isinstance(sigma, int | float | np.floating) or not 0 < sigma < math.inf:
         raise ValueError(f"sigma is {sigma!r}; expected a positive finite number")
-    count = math.prod(tuple(y.shape))
-    if A.mask is not None:
-        xp = array_namespace(A.mask)
-        sampled = int(xp.sum(xp.astype(xp.broadcast_to(A.mask, A.in_shape) > 0, xp.int64)))
-        count = y.shape[-3] * sampled
+    count = math.prod(tuple(y.shape)) / A.acceleration
     return norm2(A.matvec(x) - y) ** 2 / (float(sigma) ** 2 * count)
 
 
