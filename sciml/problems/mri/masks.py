@@ -267,12 +267,11 @@ def sampling_mask(kind: str, shape: Sequence[int], acceleration: float, **settin
 
 def fully_sampled_centre(mask: np.ndarray) -> tuple[int, int]:
     """Height and width of a centred rectangle without gaps: square as far as it goes, then longer."""
-    sampled = np.broadcast_to(mask, mask.shape)
-    h, w = sampled.shape
+    h, w = mask.shape
 
     def box(height: int, width: int) -> bool:
         top, left = h // 2 - height // 2, w // 2 - width // 2
-        return bool(sampled[top : top + height, left : left + width].all())
+        return bool(mask[top : top + height, left : left + width].all())
 
     height = width = 0
     while height < min(h, w) and box(height + 1, width + 1):

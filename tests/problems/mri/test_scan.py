@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import pytest
 
@@ -20,6 +22,8 @@ from sciml.problems.mri import (
     smooth_phase,
     stack_scans,
 )
+from sciml.problems.mri.build_slices import SOURCES
+from sciml.problems.mri.slices import DATA
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +45,17 @@ def test_splits_share_no_subject_with_training():
         assert content.images.max() <= 1
         assert (content.white_matter is not None) == split.startswith("test")
         assert all((image > 0.1).mean() > 0.02 for image in content.images), "an empty slice"
+
+
+def test_shipped_file_is_the_one_described():
+    content = DATA.read_bytes()
+    assert len(content) <= 3_000_000
+    provenance = (DATA.parent / "PROVENANCE.md").read_text()
+    assert hashlib.sha256(content).hexdigest() in provenance
+    for source in SOURCES.values():
+        assert source.sha256 in provenance
+        assert source.member.rpartition("/")[2] in provenance
+        assert source.licence in provenance
 
 
 def test_white_matter_is_bright_in_t1_and_dark_in_t2():
