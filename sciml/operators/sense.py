@@ -258,6 +258,8 @@ def _checked_mask(mask: Any, maps: Array, domain: tuple[int, ...]) -> Array:
         raise ValueError(f"mask has shape {shape}; expected one that broadcasts to the k-space {domain}")
     if xp.isdtype(mask.dtype, "complex floating"):
         raise TypeError(f"mask has dtype {dtype_name(mask)}; expected bool or real weights")
+    if xp.isdtype(mask.dtype, "integral"):
+        mask = xp.astype(mask, getattr(xp, real_dtype(maps)))
     if not xp.isdtype(mask.dtype, "bool") and not bool(xp.all((mask >= 0) & (mask <= _FINITE))):
         raise ValueError("mask holds a value that is negative or not finite; expected weights >= 0")
     if not bool(xp.any(mask)):

@@ -116,6 +116,15 @@ def test_masks_of_columns_of_a_batch_and_weights(rng):
     np.testing.assert_allclose(Sense(maps, columns)(x), singles, atol=1e-12)
 
 
+def test_masks_of_whole_numbers_are_taken(namespace, rng):
+    maps = namespace.array(complex_normal(rng, (2, 4, 6)))
+    mask = rng.integers(0, 2, (4, 6))
+    x = namespace.array(complex_normal(rng, (4, 6)))
+    whole, boolean = (Sense(maps, namespace.array(m)) for m in (mask, mask.astype(bool)))
+    np.testing.assert_array_equal(to_numpy(whole(x)), to_numpy(boolean(x)))
+    assert whole.acceleration == boolean.acceleration
+
+
 def test_diagonal_makes_jacobi_exact_without_coupling(namespace, rng):
     """One fully sampled coil: the normal operator is its diagonal."""
     A = Sense(namespace.array(complex_normal(rng, (1, 4, 4))))
