@@ -52,7 +52,7 @@ QUIET = {"on_failure": "ignore"}
 Method = Callable[[Scan, float], np.ndarray]
 METHODS: dict[str, tuple[Method, tuple[float, ...]]] = {
     "zero-filled": (lambda s, _: s.zero_filled, (0.0,)),
-    "CG-SENSE": (lambda s, mu: cg_sense(s.A, s.y, mu=mu, **QUIET).x, (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
+    "CG-SENSE": (lambda s, mu: cg_sense(s.A, s.y, mu=mu, **QUIET).x, (3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2)),
     "l1-wavelet CS": (
         lambda s, w: compressed_sensing(s.A, s.y, weight=w, **QUIET).x,
         (3.5e-4, 5e-4, 7e-4, 1e-3, 1.4e-3, 2e-3, 2.8e-3),
