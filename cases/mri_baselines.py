@@ -157,17 +157,22 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 def map_rows(heads: SliceSet, count: int, weight: float, seed: int) -> list[dict[str, Any]]:
     """Compressed sensing with true and with estimated maps, each against what its maps can give at best."""
     scans = scans_of(heads, count, "Gaussian 2D 4x", seed, acs=ACS)
-    estimators: dict[str, Callable[[np.ndarray], np.ndarray] | None] = {
-        "true": None,
-        "ESPIRiT": lambda y: espirit_maps(y, acs=ACS),
-        "low resolution": lambda y: low_resolution_maps(y, acs=ACS),
+    estimators: dict[str, Callable[[Scan], np.ndarray]] = {
+        "true": lambda scan: scan.maps,
+        "true, cut to the support of ESPIRiT's": lambda scan: scan.maps * (espirit(scan) != 0).any(axis=0),
+        "ESPIRiT": espirit,
+        "low resolution": lambda scan: low_resolution_maps(scan.y, acs=ACS),
     }
     method = METHODS["l1-wavelet CS"][0]
     rows = []
     for name, estimate in estimators.items():
-        with_maps = scans if estimate is None else [scan.with_maps(estimate(scan.y)) for scan in scans]
+        with_maps = [scan.with_maps(estimate(scan)) for scan in scans]
         rows.append({"maps": name, **measure(method, weight, with_maps)})
     return rows
+
+
+def espirit(scan: Scan) -> np.ndarray:
+    return espirit_maps(scan.y, acs=ACS)
 
 
 def claims(case: Case, rows: list[dict[str, Any]], estimated: list[dict[str, Any]]) -> None:
