@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMPLETE = ["README.md", "docs/index.md", "docs/operator_protocol.md"]
+COMPLETE = ["README.md", "docs/index.md", "docs/mri.md", "docs/operator_protocol.md"]
 """Pages whose first Python block stands on its own."""
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from . import train_multigrid  # noqa: F401
+from . import mri, train_multigrid  # noqa: F401  (the latter registers its command)
 from .train import app as train_app
 
 __all__ = ["app"]
@@ -76,6 +76,8 @@ app = typer.Typer(
     help="Solve linear systems and Poisson problems, and compare solvers honestly.",
 )
 app.add_typer(train_app, name="train")
+
+app.add_typer(mri.app, name="mri")
 
 Target = Annotated[str, typer.Argument(help="poisson, or a file with a matrix: .mtx, .mtx.gz, .npz, .mat")]
 Shape = Annotated[

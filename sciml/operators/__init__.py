@@ -1,4 +1,4 @@
-"""Operators: the protocol, the algebra, adapters for matrices and foreign objects, and stencils."""
+"""Operators: protocol, algebra, adapters for matrices and foreign objects, stencils, MRI encoding."""
 
 from .adapt import CallableOperator, ForeignOperator, MatrixOperator, as_operator
 from .algebra import Adjoint, Block, Identity, Product, Scaled, Sum
@@ -7,8 +7,10 @@ from .finite_sum import AffineSum, ComponentSum, FiniteSumBase
 from .least_squares import LeastSquares, NormalEquations
 from .protocol import PROPERTIES, FiniteSum, LinearOperator, Operator, Solver, TimeStepper
 from .saddle import SaddlePoint, constrained_qp, matrix_game
+from .sense import Sense, SenseNormal
 from .sets import Affine, Box, L1Ball, L1Norm, L2Ball, NonNegative, Resolvent, Simplex, WholeSpace
 from .stencil import DIRICHLET, FLUID, SOLID, PoissonOperator
+from .wavelet import Wavelet, WaveletL1
 
 __all__ = [
     "DIRICHLET",
@@ -41,10 +43,14 @@ __all__ = [
     "Resolvent",
     "SaddlePoint",
     "Scaled",
+    "Sense",
+    "SenseNormal",
     "Simplex",
     "Solver",
     "Sum",
     "TimeStepper",
+    "Wavelet",
+    "WaveletL1",
     "WholeSpace",
     "as_operator",
     "constrained_qp",

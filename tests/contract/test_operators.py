@@ -13,6 +13,8 @@ from sciml.operators import (
     ForeignOperator,
     Identity,
     PoissonOperator,
+    Sense,
+    Wavelet,
     as_operator,
 )
 from sciml.testing import check_linear_operator
@@ -24,6 +26,12 @@ def _matrix(namespace, kind="float64", shape=(6, 6)):
     if kind.startswith("complex"):
         values = values + 1j * rng.standard_normal(shape)
     return as_operator(namespace.array(values, kind))
+
+
+def _sense(namespace):
+    rng = np.random.default_rng(9)
+    maps = rng.standard_normal((3, 4, 5)) + 1j * rng.standard_normal((3, 4, 5))
+    return Sense(namespace.array(maps), namespace.array(rng.random((4, 5)) < 0.6))
 
 
 class _Doubling:
@@ -52,6 +60,9 @@ OPERATORS = {
     "Gram": lambda ns: _matrix(ns, "complex128", (8, 5)).H @ _matrix(ns, "complex128", (8, 5)),
     "Adjoint": lambda ns: _matrix(ns, "complex128", (8, 5)).H,
     "Transpose": lambda ns: _matrix(ns, "complex128", (8, 5)).T,
+    "Sense": _sense,
+    "SenseNormal": lambda ns: _sense(ns).normal(),
+    "Wavelet": lambda ns: Wavelet((16, 16), "haar", dtype="complex128"),
     "Block": lambda ns: Block(
         [[_matrix(ns), None], [PoissonOperator((3, 2), **ns.operator_settings), _matrix(ns)]]
     ),
