@@ -4,6 +4,7 @@ from .advection import SCHEMES, advect, advect_velocity
 from .bodies import Body, ball, box
 from .mac import MacGrid
 from .projection import PressureProjection, Projected
+from .scenes import smoke_plume
 from .smoke import Smoke, SmokeSimulation
 
 __all__ = [
@@ -18,4 +19,5 @@ __all__ = [
     "advect_velocity",
     "ball",
     "box",
+    "smoke_plume",
 ]
