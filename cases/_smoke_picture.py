@@ -30,7 +30,7 @@ def _plane(smoke: np.ndarray, solid: np.ndarray, height: int) -> np.ndarray:
     image = _glow(np.clip(s, 0, 1) ** 0.8)
     # Where the mask is cut at a half its edge is smooth; the shade is that of a rounded stone.
     cover = np.clip((mask - 0.5) * 2 * max(factor, 1.0) + 0.5, 0, 1)[..., None]
-    image = image * (1 - cover) + cover * _shaded(mask > 0.5)[..., None] * STONE
+    image = image * (1 - cover) + cover * _shaded(mask > 0.5, max(1.0, 1.5 * factor))[..., None] * STONE
     return image.swapaxes(0, 1)[::-1]
 
 
@@ -41,13 +41,13 @@ def _glow(s: np.ndarray) -> np.ndarray:
     return np.maximum(colours, BACKGROUND)
 
 
-def _shaded(mask: np.ndarray) -> np.ndarray:
+def _shaded(mask: np.ndarray, blur: float) -> np.ndarray:
     """Brightness of flat bodies as if they were rounded, from the distance to their edge."""
     labels, count = scipy.ndimage.label(mask)
     depth = scipy.ndimage.distance_transform_edt(mask)
     deepest = scipy.ndimage.maximum(depth, labels, np.arange(count + 1)) if count else np.zeros(1)
     reach = np.maximum(deepest, 1.0)[labels]
-    z = scipy.ndimage.gaussian_filter(np.sqrt(np.maximum(depth * (2 * reach - depth), 0)), 1.0)
+    z = scipy.ndimage.gaussian_filter(np.sqrt(np.maximum(depth * (2 * reach - depth), 0)), blur)
     nx, ny = -np.gradient(z, axis=0), -np.gradient(z, axis=1)
     bright = (nx * LIGHT[0] + ny * LIGHT[1] + LIGHT[2]) / np.sqrt(nx**2 + ny**2 + 1)
     return 0.25 + 0.75 * np.clip(bright, 0, 1)
@@ -98,7 +98,11 @@ def _resized(values: np.ndarray, factor: float, order: int) -> np.ndarray:
             parts = [k for n in values.shape for k in (n // blocks, blocks)]
             values = values.reshape(parts).mean(axis=tuple(range(1, 2 * values.ndim, 2)))
             factor *= blocks
-    return values if factor == 1 else scipy.ndimage.zoom(values, factor, order=order, grid_mode=True, mode="nearest")
+    return (
+        values
+        if factor == 1
+        else scipy.ndimage.zoom(values, factor, order=order, grid_mode=True, mode="nearest")
+    )
 
 
 def strip(images: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:

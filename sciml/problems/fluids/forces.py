@@ -27,7 +27,9 @@ def add_confinement(grid: MacGrid, velocity: Velocity, strength: float) -> None:
         omega = [_slope(u[1], 0, h) - _slope(u[0], 1, h)]
         size = np.abs(omega[0])
     else:
-        omega = [_slope(u[(a + 2) % 3], (a + 1) % 3, h) - _slope(u[(a + 1) % 3], (a + 2) % 3, h) for a in range(3)]
+        omega = [
+            _slope(u[(a + 2) % 3], (a + 1) % 3, h) - _slope(u[(a + 1) % 3], (a + 2) % 3, h) for a in range(3)
+        ]
         size = np.sqrt(omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2)
     N = [_slope(size, axis, h) for axis in range(grid.ndim)]
     length = np.sqrt(sum(n**2 for n in N))

@@ -45,9 +45,7 @@ def smoke_plume(shape: Sequence[int], *, seed: int = 0, **settings: Any) -> Smok
     middle = [n * h / 2 for n in shape[1:-1]]
     radius = 0.1 if ndim == 2 else 0.13
 
-    swinging = Body(
-        ball(radius), position=lambda t: (0.5 + 0.22 * math.sin(2.0 * t), *middle, 0.4 * height)
-    )
+    swinging = Body(ball(radius), position=lambda t: (0.5 + 0.22 * math.sin(2.0 * t), *middle, 0.4 * height))
     half_sides = (0.2, 0.025) if ndim == 2 else (0.2, 0.2, max(0.03, h))
     turning = Body(
         box(*half_sides), position=lambda t: (0.5, *middle, 0.72 * height), angle=lambda t: 0.5 + 1.5 * t
