@@ -54,7 +54,7 @@ def _shaded(mask: np.ndarray, blur: float) -> np.ndarray:
 
 
 def _volume(smoke: np.ndarray, solid: np.ndarray, height: int) -> np.ndarray:
-    """Orthographic view along the middle axis, turned a little; light from above and the left scatters once."""
+    """View along the middle axis, turned a little; light from above and the left scatters once."""
     depth = min(height, 144)  # rows of the volume that is lit; the picture of it is enlarged
     factor = depth / smoke.shape[2]
     density, body = (

@@ -7,12 +7,12 @@ obstacles, from the same guess, to the same tolerance, right after it in the sam
 paired. Slow methods do so in every k-th step only; the column ``steps`` says in how many.
 
 What it sets out to show
-- the divergence left by the projection is within the tolerance of the solve in every step, whatever the method;
+- the divergence left by the projection is within the tolerance of the solve in every step and method;
 - with set-up for every new geometry counted, multigrid is many times faster than algebraic multigrid.
 
-``setup`` is the mean over the steps of building operator and preconditioner, ``solve`` of solving, ``run`` what
-the pressure solves of all measured steps take (mean times number of steps). Advection, which is the same for all,
-is not counted.
+``setup`` is the mean over the steps of building operator and preconditioner, ``solve`` of solving, ``run``
+what the pressure solves of all measured steps take (mean times number of steps). Advection, which is the same
+for all, is not counted.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Paired:
 def simulate(
     run: Run, model: SmokeSimulation, paired: Paired, tell: Callable[[str], None]
 ) -> Iterator[tuple[int, float, Smoke]]:
-    """Step through warm-up and measured steps; yields number, seconds of the step without baselines, state."""
+    """Step through warm-up and measured steps; yields number, seconds, state."""
     model.project = paired
     state = model.initial()
     for number in range(run.warmup + run.steps):

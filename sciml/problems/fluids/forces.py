@@ -17,7 +17,7 @@ def add_buoyancy(velocity: Velocity, smoke: np.ndarray, strength: float) -> None
 
 
 def add_confinement(grid: MacGrid, velocity: Velocity, strength: float) -> None:
-    r"""Add ``strength`` times :math:`h\,N\times\omega`, :math:`N = \nabla|\omega|/|\nabla|\omega||`, in place.
+    r"""Add `strength` times :math:`h\,N\times\omega`, :math:`N = \nabla|\omega| / |\nabla|\omega||`, in place.
 
     Vorticity confinement (Steinhoff and Underhill, Phys. Fluids 6 (1994) 2738–2744): a force that winds up
     eddies which interpolation would smear. It vanishes with the grid size `h`.

@@ -53,15 +53,15 @@ class Projected:
 
 
 class PressureProjection:
-    r"""Remove the divergence of a velocity: :math:`u \leftarrow u - \nabla p` with :math:`-\Delta p = -\nabla\cdot u`.
+    r"""Remove a velocity's divergence: :math:`u \leftarrow u - \nabla p` with :math:`\Delta p = \nabla\cdot u`.
 
     Solid faces keep the velocity of their solid. The operator and the preconditioner are set up once for
     every new geometry. Gradient and divergence are those of `PoissonOperator`, so the divergence that is left
     is the residual of the solve and `rtol` bounds it.
 
     Fluid that solids have cut off from every open side can only keep its volume. Where their motion would
-    squeeze it, no pressure helps; then the surface velocity of the solids around such a pocket is corrected by
-    a constant normal velocity, the smallest that conserves the volume: the pocket leaks through its walls.
+    squeeze it, no pressure helps; then the surface velocity of the solids around such a pocket is corrected
+    by a constant normal velocity, the smallest that conserves the volume: the pocket leaks through its walls.
 
     Parameters
     ----------

@@ -51,7 +51,8 @@ def smoke_plume(shape: Sequence[int], *, seed: int = 0, **settings: Any) -> Smok
         box(*half_sides), position=lambda t: (0.5, *middle, 0.72 * height), angle=lambda t: 0.5 + 1.5 * t
     )
     x = [(np.arange(n) + 0.5) * h for n in shape]
-    offsets = [xa - ca for xa, ca in zip(np.meshgrid(*x, indexing="ij", sparse=True), (0.5, *middle, 0.12))]
+    mesh = np.meshgrid(*x, indexing="ij", sparse=True)
+    offsets = [xa - ca for xa, ca in zip(mesh, (0.5, *middle, 0.12), strict=True)]
     inside = np.broadcast_to(ball(0.07 if ndim == 2 else 0.1)(offsets), shape)
     roughness = np.random.default_rng([seed, 0x5E0]).uniform(0.8, 1.0, size=shape)
     defaults: dict[str, Any] = {

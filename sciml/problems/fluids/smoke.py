@@ -142,7 +142,9 @@ class SmokeSimulation:
 
     def initial(self, t: float = 0.0) -> Smoke:
         """Fluid at rest at time `t`, with the smoke of the source."""
-        solid, _ = solids(self.grid, self.bodies, t, -self.dt)
+        solid = np.zeros(self.grid.shape, dtype=bool)
+        for body in self.bodies:
+            solid |= body.cells(self.grid, t)
         smoke = np.zeros(self.grid.shape) if self.source is None else np.array(self.source, dtype=float)
         smoke[solid] = 0.0
         return Smoke(self.grid.zeros(), smoke, np.zeros(self.grid.shape), solid)
@@ -165,7 +167,7 @@ class SmokeSimulation:
 
 
 def extend(values: np.ndarray, solid: np.ndarray) -> np.ndarray:
-    """`values` with every solid cell filled from its nearest fluid cell, so that interpolation sees no hole."""
+    """`values` with every solid cell filled from its nearest fluid cell, so that interpolation has all."""
     if not solid.any():
         return values
     # Only the bounding box of the solids and one cell more is looked at: obstacles are small.

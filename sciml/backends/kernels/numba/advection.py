@@ -1,9 +1,9 @@
 """Semi-Lagrangian and MacCormack advection on a staggered (MAC) grid.
 
-Positions are in cells: the centre of cell ``i`` is at ``i + 0.5``, its lower face at ``i``. A field knows its
-`offset` per axis, 0.5 where its values sit at centres and 0 where they sit on faces. Arrays have three axes; a
-plane is ``(n0, 1, n1)``, so that slabs of the first axis are worth a thread each, and its middle axis and velocity
-component are not looked at. Positions beyond the grid take the value of its border.
+Positions are in cells: the centre of cell ``i`` is at ``i + 0.5``, its lower face at ``i``. The `offset` of a
+field is, per axis, 0.5 where its values sit at centres and 0 where they sit on faces. Arrays have three axes;
+a plane is ``(n0, 1, n1)``, so that slabs of the first axis are worth a thread each, and its middle axis and
+velocity component are not looked at. Positions beyond the grid take the value of its border.
 """
 
 from __future__ import annotations
