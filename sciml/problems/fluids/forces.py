@@ -8,6 +8,9 @@ from .mac import MacGrid, Velocity
 
 __all__ = ["add_buoyancy", "add_confinement"]
 
+SMALLEST_SLOPE = 1e-3
+"""Slopes of the vorticity below this share of its largest value per cell make less than full confinement."""
+
 
 def add_buoyancy(velocity: Velocity, smoke: np.ndarray, strength: float) -> None:
     """Push the upward component by `strength` times the smoke at its faces, in place."""
@@ -17,7 +20,7 @@ def add_buoyancy(velocity: Velocity, smoke: np.ndarray, strength: float) -> None
 
 
 def add_confinement(grid: MacGrid, velocity: Velocity, strength: float) -> None:
-    r"""Add `strength` times :math:`h\,N\times\omega`, :math:`N = \nabla|\omega| / |\nabla|\omega||`, in place.
+    r"""Add `strength` times :math:`h\,N\times\omega`, `N` the direction of :math:`\nabla|\omega|`, in place.
 
     Vorticity confinement (Steinhoff and Underhill, Phys. Fluids 6 (1994) 2738–2744): a force that winds up
     eddies which interpolation would smear. It vanishes with the grid size `h`.
@@ -33,7 +36,9 @@ def add_confinement(grid: MacGrid, velocity: Velocity, strength: float) -> None:
         size = np.sqrt(omega[0] ** 2 + omega[1] ** 2 + omega[2] ** 2)
     N = [_slope(size, axis, h) for axis in range(grid.ndim)]
     length = np.sqrt(sum(n**2 for n in N))
-    factor = strength * min(h) / np.maximum(length, 1e-12 * (size.max() / min(h)) + np.finfo(float).tiny)
+    # Where |ω| hardly varies, its gradient has no direction but that of rounding.
+    floor = SMALLEST_SLOPE * size.max() / min(h) + np.finfo(float).tiny
+    factor = strength * min(h) / np.maximum(length, floor)
     if grid.ndim == 2:
         force = [N[1] * omega[0], -N[0] * omega[0]]
     else:

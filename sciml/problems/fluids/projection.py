@@ -53,7 +53,7 @@ class Projected:
 
 
 class PressureProjection:
-    r"""Remove a velocity's divergence: :math:`u \leftarrow u - \nabla p` with :math:`\Delta p = \nabla\cdot u`.
+    r"""Remove the divergence of a velocity: :math:`u - \nabla p` with :math:`\Delta p = \nabla\cdot u`.
 
     Solid faces keep the velocity of their solid. The operator and the preconditioner are set up once for
     every new geometry. Gradient and divergence are those of `PoissonOperator`, so the divergence that is left

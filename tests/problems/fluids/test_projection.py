@@ -39,17 +39,15 @@ def fluid_divergence(grid, velocity, solid):
 def rigid(grid, dt=0.3):
     """A turning, drifting bar and a ball, somewhere inside."""
     middle = [s / 2 for s in grid.lengths]
-    half = (
-        0.3 * grid.lengths[0],
-        *([0.2 * grid.lengths[1]] if grid.ndim == 3 else []),
-        1.6 * grid.spacing[-1],
-    )
+    half = [0.3 * grid.lengths[0], 0.2 * grid.lengths[1], 1.6 * grid.spacing[-1]]
+    if grid.ndim == 2:
+        del half[1]
     bar = Body(
         box(*half),
         position=lambda t: (middle[0] + t, *middle[1:-1], 0.35 * grid.lengths[-1] - t),
         angle=lambda t: 0.4 + 2 * t,
     )
-    drop = Body(ball(0.18 * grid.lengths[0]), position=lambda t: (*middle[:-1], 0.8 * grid.lengths[-1] + t))
+    drop = Body(ball(0.18 * grid.lengths[0]), position=lambda t: (*middle[:-1], 0.72 * grid.lengths[-1] + t))
     return solids(grid, [bar, drop], 0.0, dt)
 
 
@@ -206,5 +204,5 @@ def test_bad_arguments_are_named():
         PressureProjection(grid, solver="cg")
     with pytest.raises(TypeError, match="preconditioner is a int; expected a callable"):
         PressureProjection(grid, preconditioner=3)
-    with pytest.raises(ValueError, match="walls .* and open sides .* only"):
+    with pytest.raises(ValueError, match=r"walls .* and open sides .* only"):
         MacGrid.create((8, 8), bc="periodic")

@@ -92,7 +92,8 @@ def semi_lagrangian(start, stop, f, out, low, high, u, c, offset):
 def maccormack(start, stop, f, forward, out, low, high, u, c, offset):
     """Correct the semi-Lagrangian `forward` by half the error of going there and back.
 
-    The result stays within `low` and `high`, so no new extremum appears.
+    The result stays within `low` and `high`, so no new extremum appears. The limits jump where a departure
+    point crosses into another cell, so rounding may show in the result.
     """
     o0, o1, o2 = offset
     back = (-c[0], -c[1], -c[2])
