@@ -75,6 +75,27 @@ RUNS = {
 }
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What is kept of one pressure solve: seconds for operator and preconditioner, for the solve, its outcome."""
+
+    setup: float
+    solve: float
+    iterations: int
+    divergence: float
+    converged: bool
+
+    @classmethod
+    def of(cls, p: Projected) -> Measured:
+        setup = p.operator_seconds + p.setup_seconds
+        result = p.result
+        return cls(setup, result.seconds, result.iterations, p.relative_divergence, result.converged)
+
+    @property
+    def seconds(self) -> float:
+        return self.setup + self.solve
+
+
 @dataclass
 class Paired:
     """A projection by the driving method that lets all methods due in this step project the same velocity."""
@@ -83,7 +104,7 @@ class Paired:
     rtol: float
     thin_out: bool
     projections: dict[str, PressureProjection] = field(init=False)
-    measured: dict[str, list[Projected]] = field(init=False)
+    measured: dict[str, list[Measured]] = field(init=False)
     step: int | None = None
     """Measured step in progress; None before measuring starts."""
 
@@ -100,10 +121,10 @@ class Paired:
     def __call__(self, *system: Any) -> tuple[Any, Projected]:
         velocity, projected = self.projections[DRIVER](*system)
         if self.step is not None:
-            self.measured[DRIVER].append(projected)
+            self.measured[DRIVER].append(Measured.of(projected))
             for name, method in METHODS.items():
                 if name != DRIVER and (self.step % method.every == 0 or not self.thin_out):
-                    self.measured[name].append(self.projections[name](*system)[1])
+                    self.measured[name].append(Measured.of(self.projections[name](*system)[1]))
         return velocity, projected
 
 
@@ -124,9 +145,9 @@ def simulate(
 def rows_of(run: Run, paired: Paired) -> list[dict[str, Any]]:
     rows = []
     for name, solves in paired.measured.items():
-        iterations = [p.result.iterations for p in solves]
-        setup = float(np.mean([p.operator_seconds + p.setup_seconds for p in solves]))
-        solve = float(np.mean([p.result.seconds for p in solves]))
+        iterations = [m.iterations for m in solves]
+        setup = float(np.mean([m.setup for m in solves]))
+        solve = float(np.mean([m.solve for m in solves]))
         rows.append(
             {
                 "grid": "x".join(map(str, run.shape)),
@@ -138,15 +159,11 @@ def rows_of(run: Run, paired: Paired) -> list[dict[str, Any]]:
                 "iterations_min": min(iterations),
                 "iterations_median": float(np.median(iterations)),
                 "iterations_max": max(iterations),
-                "worst_divergence": max(p.relative_divergence for p in solves),
-                "failures": sum(not p.result.converged for p in solves),
+                "worst_divergence": max(m.divergence for m in solves),
+                "failures": sum(not m.converged for m in solves),
             }
         )
     return rows
-
-
-def seconds(p: Projected) -> float:
-    return p.operator_seconds + p.setup_seconds + p.result.seconds
 
 
 def warm_up_kernels(ndim: int, rtol: float) -> None:
@@ -160,17 +177,17 @@ def warm_up_kernels(ndim: int, rtol: float) -> None:
 
 def claims(case: Case, run: Run, paired: Paired, rtol: float) -> None:
     grid = "x".join(map(str, run.shape))
-    everything = [p for solves in paired.measured.values() for p in solves]
+    everything = [m for solves in paired.measured.values() for m in solves]
     case.claim(
         f"{grid}: worst divergence after over before, all methods and steps",
-        max(p.relative_divergence for p in everything), "<=", 10 * rtol,
+        max(m.divergence for m in everything), "<=", 10 * rtol,
     )  # fmt: skip
-    case.claim(f"{grid}: solves that failed", sum(not p.result.converged for p in everything), "==", 0)
+    case.claim(f"{grid}: solves that failed", sum(not m.converged for m in everything), "==", 0)
     ratios = []
     for name in ALGEBRAIC:
         every = METHODS[name].every if len(paired.measured[name]) < run.steps else 1
-        ours = sum(seconds(p) for p in paired.measured[DRIVER][::every])
-        ratios.append(sum(map(seconds, paired.measured[name])) / ours)
+        ours = sum(m.seconds for m in paired.measured[DRIVER][::every])
+        ratios.append(sum(m.seconds for m in paired.measured[name]) / ours)
     case.claim(
         f"{grid}: times faster than PyAMG's better method on the same steps, set-up included",
         min(ratios), ">=", run.speedup,
@@ -195,7 +212,7 @@ def figure(stills: np.ndarray, results: Sequence[tuple[Run, Paired]]) -> Any:
             steps = np.arange(len(solves)) * every + 1
             marker = "o" if every > 1 else None
             ax.semilogy(
-                steps, [seconds(p) for p in solves], color=colour, marker=marker, markersize=4, label=name
+                steps, [m.seconds for m in solves], color=colour, marker=marker, markersize=4, label=name
             )
         ax.set_title(" × ".join(map(str, run.shape)), fontsize=10)
         ax.set_xlabel("measured step")
