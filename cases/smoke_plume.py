@@ -77,7 +77,7 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What is kept of one pressure solve: seconds for operator and preconditioner, for the solve, its outcome."""
+    """What is kept of one pressure solve: seconds of set-up (operator and preconditioner) and solve, outcome."""
 
     setup: float
     solve: float

@@ -14,10 +14,8 @@ def test_smoke_plume(case, monkeypatch, tmp_path):
     monkeypatch.setattr(module, "RUNS", {"small": runs})
     files = {name: tmp_path / f"p.{name}" for name in ("png", "gif", "json")}
     still = tmp_path / "still.png"
-    content = module.main(
-        ["--plot", str(files["png"]), "--gif", str(files["gif"]), "--json", str(files["json"])]
-        + ["--still", str(still), "--frames", "5"]
-    )
+    arguments = ["--plot", files["png"], "--gif", files["gif"], "--json", files["json"], "--still", still]
+    content = module.main([*map(str, arguments), "--frames", "5"])
     rows = content["tables"]["pressure solves to 0.0001"]
     assert [row["method"] for row in rows] == [*module.METHODS] * 2
     assert all(row["failures"] == 0 for row in rows)
