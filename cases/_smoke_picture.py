@@ -69,17 +69,22 @@ def _volume(smoke: np.ndarray, solid: np.ndarray, height: int) -> np.ndarray:
     beside = np.cumsum(thickness, axis=0)
     lit = 0.3 + 0.35 * np.exp(-0.4 * above) + 0.35 * np.exp(-0.7 * beside)
     seen = np.exp(-(np.cumsum(thickness, axis=1) - thickness))
-    first = np.argmax(hit, axis=1)
-    any_hit = np.take_along_axis(hit, first[:, None], axis=1)[:, 0]
+    nearest = np.argmax(rounded, axis=1)
+    largest = _at(rounded, nearest)
+    first = np.where(largest > 0.5, np.argmax(hit, axis=1), nearest)
+    # The outline is as soft as a row of the volume, or it would show its cells.
+    cover = np.clip(2.0 * factor * (largest - 0.5) + 0.5, 0, 1)
+    scattered = seen * (1 - np.exp(-thickness)) * lit
     in_front = ~np.maximum.accumulate(hit, axis=1)
-    scattered = (seen * (1 - np.exp(-thickness)) * lit * in_front).sum(axis=1)
-    image = scattered[..., None] * SMOKE
+    far = scattered.sum(axis=1)[..., None] * SMOKE + seen[:, -1][..., None] * BACKGROUND
     normal = [-_at(np.gradient(rounded, axis=a), first) for a in range(3)]
     length = np.sqrt(sum(n**2 for n in normal)) + 1e-9
     bright = (normal[0] * LIGHT[0] + normal[2] * LIGHT[1] - normal[1] * LIGHT[2]) / length
     stone = (0.2 + 0.8 * np.clip(bright, 0, 1)) * _at(lit, first)
-    image += np.where(any_hit, _at(seen, first) * stone, 0.0)[..., None] * STONE
-    image += np.where(any_hit, 0.0, seen[:, -1])[..., None] * BACKGROUND
+    near = (scattered * in_front).sum(axis=1)[..., None] * SMOKE + (_at(seen, first) * stone)[
+        ..., None
+    ] * STONE
+    image = far + cover[..., None] * (near - far)
     enlarge = (height / depth, height / depth, 1)
     image = scipy.ndimage.zoom(image, enlarge, order=3, grid_mode=True, mode="nearest")
     return image.swapaxes(0, 1)[::-1]

@@ -77,7 +77,7 @@ RUNS = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What is kept of one pressure solve: seconds of set-up (operator and preconditioner) and solve, outcome."""
+    """What is kept of one pressure solve; ``setup`` is seconds for operator and preconditioner."""
 
     setup: float
     solve: float
