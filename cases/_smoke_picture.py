@@ -30,7 +30,7 @@ def _plane(smoke: np.ndarray, solid: np.ndarray, height: int) -> np.ndarray:
     image = _glow(np.clip(s, 0, 1) ** 0.8)
     # Where the mask is cut at a half its edge is smooth; the shade is that of a rounded stone.
     cover = np.clip((mask - 0.5) * 2 * max(factor, 1.0) + 0.5, 0, 1)[..., None]
-    image = image * (1 - cover) + cover * _shaded(mask > 0.5, max(1.0, 1.5 * factor))[..., None] * STONE
+    image = image * (1 - cover) + cover * _shaded(mask > 0.5, max(2.0, 1.5 * factor))[..., None] * STONE
     return image.swapaxes(0, 1)[::-1]
 
 
