@@ -7,7 +7,7 @@ import pytest
 
 from sciml.operators.protocol import TimeStepper
 from sciml.preconditioners.multigrid import Multigrid
-from sciml.problems.fluids import Body, SmokeSimulation, ball, smoke_plume
+from sciml.problems.fluids import SCHEMES, Body, SmokeSimulation, ball, smoke_plume
 from sciml.problems.fluids.forces import add_confinement
 from sciml.problems.fluids.mac import MacGrid
 from sciml.problems.fluids.smoke import extend
@@ -57,9 +57,8 @@ def test_smoke_rises_and_the_divergence_stays_within_the_tolerance(shape):
     assert heights[-1] > heights[3] > 0
 
 
-@pytest.mark.parametrize(
-    ("scheme", "confinement"), [("maccormack", 0.0), ("semi-lagrangian", 0.0), ("semi-lagrangian", 2.0)]
-)
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("confinement", [0.0, 2.0])
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_a_symmetric_scene_stays_symmetric(shape, scheme, confinement):
     body = Body(ball(0.15), position=lambda t: (*[0.5] * (len(shape) - 1), 0.8 - t))

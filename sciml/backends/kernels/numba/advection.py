@@ -8,9 +8,14 @@ velocity component are not looked at. Positions beyond the grid take the value o
 
 from __future__ import annotations
 
+import numpy as np
+
 from .common import U, jit
 
 __all__ = ["maccormack", "semi_lagrangian"]
+
+EDGE = 1e-6
+"""A departure point this close to the edge of a cell has limits from both sides: rounding must not decide."""
 
 
 @jit
@@ -42,16 +47,25 @@ def _bilinear(f, j, i, i1, r, k, k1, t):
 
 
 @jit
+def _around(x, n):
+    """First and one past the last index around `x`; on an index, up to rounding, also those beside it."""
+    first = min(max(int(np.floor(x - EDGE)), 0), n - 1)
+    last = min(max(int(np.floor(x + EDGE)) + 1, 0), n - 1)
+    return first, last + 1
+
+
+@jit
 def _bounds(f, x0, x1, x2):
-    """Smallest and largest of the values that `_sample` interpolates between."""
-    i, i1, _ = _split(x0, f.shape[0])
-    j, j1, _ = _split(x1, f.shape[1])
-    k, k1, _ = _split(x2, f.shape[2])
-    low = high = f[i, j, k]
-    for b in (j, j1):
-        v0, v1, v2, v3 = f[i, b, k], f[i, b, k1], f[i1, b, k], f[i1, b, k1]
-        low = min(low, v0, v1, v2, v3)
-        high = max(high, v0, v1, v2, v3)
+    """Smallest and largest of the values around a position, those `_sample` interpolates between included."""
+    i0, i1 = _around(x0, f.shape[0])
+    j0, j1 = _around(x1, f.shape[1])
+    k0, k1 = _around(x2, f.shape[2])
+    low = high = f[U(i0), U(j0), U(k0)]
+    for i in range(i0, i1):
+        for j in range(j0, j1):
+            for k in range(k0, k1):
+                value = f[U(i), U(j), U(k)]
+                low, high = min(low, value), max(high, value)
     return low, high
 
 
@@ -92,8 +106,7 @@ def semi_lagrangian(start, stop, f, out, low, high, u, c, offset):
 def maccormack(start, stop, f, forward, out, low, high, u, c, offset):
     """Correct the semi-Lagrangian `forward` by half the error of going there and back.
 
-    The result stays within `low` and `high`, so no new extremum appears. The limits jump where a departure
-    point crosses into another cell, so rounding may show in the result.
+    The result stays within `low` and `high`, so no new extremum appears.
     """
     o0, o1, o2 = offset
     back = (-c[0], -c[1], -c[2])
