@@ -216,6 +216,7 @@ def figure(stills: np.ndarray, results: Sequence[tuple[Run, Paired]]) -> Any:
             )
         ax.set_title(" × ".join(map(str, run.shape)), fontsize=10)
         ax.set_xlabel("measured step")
+        ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel("seconds for the pressure, set-up included")
         ax.grid(True, which="major", color="0.9", linewidth=0.6)
         for side in ("top", "right"):
