@@ -1,0 +1,277 @@
+"""Joint estimation of states and model error from noisy pairs of snapshots: multiple shooting, Gauss–Newton.
+
+Every pair starts at an unknown state `z`, observed with noise; the model, corrected by ``Σ θ_j φ_j``, carries it
+over the window to the second observation, which is noisy too. Linearised about the present estimate,
+
+    a = δz + e₀,    b = J δz + S δθ + e₁,
+
+with ``a`` and ``b`` the misfits at both ends, ``J`` the tangent model and ``S`` the sensitivities to the
+coefficients. Eliminating δz leaves a regression with a known covariance,
+
+    b − J a = S δθ + (e₁ − J e₀),    cov = σ² I + J D Jᵀ,
+
+whose whitened normal equations go to the sparse selection. After each pass the states are updated too, so that the
+columns are evaluated on states that both observations have improved; regressing on the noisy states
+themselves would shrink every coefficient towards zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...problems.spectral import PeriodicGrid
+from ...problems.steppers import BlowUpError, forecast
+from .correct import corrected
+from .library import Library
+from .modes import FourierModes, StateModes
+from .normal_equations import NormalEquations
+from .sparse_fit import SparseFit
+
+__all__ = ["Shooting"]
+
+
+@dataclass
+class _Linearisation:
+    """Misfits and derivatives of all pairs about one estimate."""
+
+    final: np.ndarray  # b, (n, K)
+    tangent: np.ndarray  # J, (n, K, K)
+    sensitivity: np.ndarray  # S, (n, K, p)
+
+
+class Shooting:
+    """The joint problem for one model, one library and one set of pairs.
+
+    Parameters
+    ----------
+    model : TimeStepper
+    library : Library
+    before, after : ndarray, shape (n, *space)
+        Noisy fields at both ends of the windows, on the grid of the model.
+    steps : int
+        Model steps in a window.
+    noise_std : float
+        Of every node value.
+    cutoff : float, optional
+        Largest wavenumber that is estimated; needed where the model has a grid.
+    coarse_steps : int
+        Steps per window for derivatives (their errors only cost efficiency); the misfit uses all.
+    state_variance : callable, optional
+        ``state_variance(modes) -> ndarray``: error variance of `before` per coordinate, where it is not
+        ``noise_std**2`` (analyses of a filter).
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        library: Library,
+        before: np.ndarray,
+        after: np.ndarray,
+        steps: int,
+        noise_std: float,
+        cutoff: float | None = None,
+        coarse_steps: int = 10,
+        state_variance: Callable[[Any], np.ndarray] | None = None,
+    ):
+        self.library, self.steps, self.noise_std = library, steps, noise_std
+        grid: PeriodicGrid | None = getattr(model, "grid", None)
+        self.modes: Any
+        self._inner: Any
+        if grid is None:
+            self.modes = self._inner = StateModes(before.shape[1:])
+            self.model = model
+        else:
+            assert cutoff is not None
+            self.modes = FourierModes(grid, cutoff)
+            small = _working_grid(grid, cutoff) if hasattr(model, "on") else grid
+            self.model = model if small == grid else model.on(small)
+            self._inner = self.modes.on(small)
+        self.observed = self.modes.coordinates(before), self.modes.coordinates(after)
+        self.dt = model.dt
+        self.coarse = max(1, min(coarse_steps, steps))
+        # No prior for the states: with one, the joint mode would shrink them, and swell the coefficients.
+        self.first_guess = self.observed[0]
+        self.state_variance = (
+            np.full(self.modes.size, noise_std**2) if state_variance is None else state_variance(self.modes)
+        )
+        self.states = self.first_guess.copy()
+        self.theta = np.zeros(len(library))
+        self.rows = self.observed[1].size
+
+    # -- Gauss–Newton ---------------------------------------------------------------------------
+    def solve(
+        self,
+        select: Callable[[NormalEquations], SparseFit],
+        *,
+        passes: int = 6,
+        tolerance: float = 0.05,
+        tell: Callable[[str], None] = lambda text: None,
+    ) -> SparseFit:
+        """Alternate selection and update until the support stays and no coefficient moves.
+
+        Parameters
+        ----------
+        select : callable
+            ``select(equations) -> SparseFit`` for whitened equations with unit noise.
+        passes : int
+            At most.
+        tolerance : float
+            A change that ends the iteration, in standard errors.
+        tell : callable
+            Shows progress.
+
+        Raises
+        ------
+        BlowUpError
+            If forecasts of the model stay without finite values however short the step.
+        """
+        fit, support = None, np.zeros(len(self.library), dtype=bool)
+        for iteration in range(passes):
+            tell(f"pass {iteration + 1} of at most {passes}")
+            lin = self.linearise()
+            parts = self.parts(lin)
+            equations = parts[0]
+            for part in parts[1:]:
+                equations = equations + part
+            fit = select(equations)
+            change = np.abs(fit.coefficients - self.theta)
+            settled = np.array_equal(fit.support, support) and np.all(
+                change <= tolerance * np.maximum(fit.standard_errors, 1e-300)
+            )
+            support = fit.support
+            self._update(lin, fit.coefficients)
+            self.latest = parts
+            if settled:
+                break
+        assert fit is not None
+        fit.info["passes"] = iteration + 1
+        fit.info["chi2 per row"] = self.chi2()
+        return fit
+
+    def linearise(self) -> _Linearisation:
+        """Misfits and derivatives about the present states and coefficients."""
+        reached = self._run(self.states, self.theta, exact=True)
+        _finite(reached, "the forecast of the model")
+        final = self.observed[1] - reached
+        base = self._run(self.states, self.theta)
+        if self.coarse < self.steps and not np.allclose(base, reached, atol=0.1 * self.noise_std, rtol=0.05):
+            self.coarse = self.steps  # the coarse steps are not accurate, or not stable
+            base = reached
+        n, size = self.states.shape
+        scale = float(np.std(self.states))
+        step = 1e-5 * scale
+        tangent = np.empty((n, size, size))
+        chunk = max(1, 40_000 // max(size * self._inner_nodes(), 1))
+        for start in range(0, n, chunk):
+            z = self.states[start : start + chunk]
+            moved = z[:, None, :] + step * np.eye(size)
+            tangent[start : start + chunk] = np.swapaxes(
+                (self._run(moved, self.theta) - base[start : start + chunk, None, :]) / step, 1, 2
+            )
+        sensitivity = np.empty((n, size, len(self.library)))
+        fields = self._inner.field(self.states)
+        columns = self.library.evaluate(fields, self._inner.grid)
+        sizes = np.sqrt(np.mean(columns.reshape(len(columns), -1) ** 2, axis=1))
+        window = self.steps * self.dt
+        for j in range(len(self.library)):
+            epsilon = 1e-5 * scale / (window * max(sizes[j], 1e-12 * scale))
+            moved_theta = self.theta.copy()
+            moved_theta[j] += epsilon
+            sensitivity[..., j] = (self._run(self.states, moved_theta) - base) / epsilon
+        _finite(tangent, "the tangent of the model")
+        for j, name in enumerate(self.library.names):
+            _finite(sensitivity[..., j], f"the response of the model to the term {name!r}")
+        return _Linearisation(final, tangent, sensitivity)
+
+    def parts(self, lin: _Linearisation) -> list[NormalEquations]:
+        """Whitened normal equations of every pair for the coefficients themselves (not their change)."""
+        start = self.first_guess - self.states
+        target = lin.final - np.einsum("nij,nj->ni", lin.tangent, start) + lin.sensitivity @ self.theta
+        factor = np.linalg.cholesky(self._covariance(lin.tangent))
+        white = np.linalg.solve(factor, np.concatenate([lin.sensitivity, target[..., None]], axis=2))
+        return [NormalEquations.of(rows[:, :-1], rows[:, -1], whitened=True) for rows in white]
+
+    def start(self, states: np.ndarray | None, theta: np.ndarray) -> None:
+        """Begin from an earlier estimate, as far towards it as forecasts stay finite."""
+        if states is not None:
+            self.states = states
+        for _ in range(8):
+            if np.all(np.isfinite(self._run(self.states, theta, exact=True))):
+                self.theta = theta
+                return
+            theta = 0.5 * theta
+
+    def chi2(self) -> float:
+        """``χ²`` per row at the present estimate: one where noise level and model are right."""
+        start = self.first_guess - self.states
+        final = self.observed[1] - self._run(self.states, self.theta, exact=True)
+        total = np.sum(start**2 / self.state_variance) + np.sum(final**2) / self.noise_std**2
+        return float(total / self.rows)
+
+    # -- inside -----------------------------------------------------------------------------------
+    def _update(self, lin: _Linearisation, theta: np.ndarray) -> None:
+        """Move to `theta` and the states that go with it; shorter where the forecast would not be finite."""
+        start = self.first_guess - self.states
+        left = lin.final - lin.sensitivity @ (theta - self.theta)
+        innovation = left - np.einsum("nij,nj->ni", lin.tangent, start)
+        weighted = np.linalg.solve(self._covariance(lin.tangent), innovation[..., None])[..., 0]
+        move = start + self.state_variance * np.einsum("nji,nj->ni", lin.tangent, weighted)
+        fraction = 1.0
+        for _ in range(8):
+            states = self.states + fraction * move
+            coefficients = self.theta + fraction * (theta - self.theta)
+            if np.all(np.isfinite(self._run(states, coefficients, exact=True))):
+                self.states, self.theta = states, coefficients
+                return
+            fraction *= 0.5
+        raise BlowUpError(
+            "the corrected model blows up within the window; expected finite forecasts. Use a shorter window or "
+            "a library without the terms that make the model ill-posed"
+        )
+
+    def _covariance(self, tangent: np.ndarray) -> np.ndarray:
+        spread = tangent * np.sqrt(self.state_variance)
+        covariance = spread @ np.swapaxes(spread, 1, 2)
+        covariance[:, np.arange(covariance.shape[1]), np.arange(covariance.shape[1])] += self.noise_std**2
+        return covariance
+
+    def _run(self, states: np.ndarray, theta: np.ndarray, exact: bool = False) -> np.ndarray:
+        """Coordinates at the end of the window."""
+        used = np.flatnonzero(theta)
+        model = corrected(self.model, [self.library.terms[j] for j in used], theta[used])
+        steps = self.steps if exact else self.coarse
+        fields = self._inner.field(states)
+        return self._inner.coordinates(forecast(model, fields, steps, self.steps * self.dt / steps))
+
+    def _inner_nodes(self) -> int:
+        return self._inner.size if self._inner.grid is None else math.prod(self._inner.grid.shape)
+
+
+def _working_grid(grid: PeriodicGrid, cutoff: float) -> PeriodicGrid:
+    """The smallest fast grid on which products of three modes below `cutoff` are not aliased onto them."""
+    shape = []
+    for n, side in zip(grid.shape, grid.lengths, strict=True):
+        modes = math.floor(cutoff * side / (2.0 * math.pi)) + 1
+        shape.append(min(n, _fast_even(3 * modes + 2)))
+    return PeriodicGrid(shape, grid.lengths)
+
+
+def _fast_even(n: int) -> int:
+    from scipy.fft import next_fast_len
+
+    n = max(n, 8)
+    while True:
+        m = next_fast_len(n, real=True)
+        if m % 2 == 0:
+            return m
+        n = m + 1
+
+
+def _finite(values: np.ndarray, what: str) -> None:
+    if not np.all(np.isfinite(values)):
+        raise BlowUpError(f"{what} is not finite within the window; expected a shorter window or time step")
