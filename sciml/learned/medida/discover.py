@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...problems.spectral import PeriodicGrid
+from ...problems.steppers import BlowUpError, forecast, require_finite
 from .cycle import filtered_pairs
 from .evidence import evidence_path, stability_selection
 from .filters import EnKF
@@ -24,6 +25,9 @@ from .snapshots import DiscoveryWarning, Snapshots
 from .sparse_fit import SparseFit, describe
 
 __all__ = ["discover"]
+
+SUSPICIOUS = 6.0
+"""Standard deviations by which a misfit may exceed what the noise explains."""
 
 METHODS = ("auto", "response", "direct", "shooting")
 
@@ -139,10 +143,7 @@ def discover(
     grid: PeriodicGrid | None = getattr(model, "grid", None)
     std = _noise_level(noise, observations, grid)
     _check_amount(observations, library, std, grid)
-    tell("forecasts")
-    error = misfit(model, observations, steps)
     tendency = (observations.after - observations.current) / observations.window
-    _warn_about_forecasts(error, tendency, std, observations.window)
     size = _tendency_size(tendency, std, observations.window)
     if method == "auto":
         method = "response" if (std == 0.0 and steps == 1) or assimilation == "enkf" else "shooting"
@@ -159,10 +160,13 @@ def discover(
     select = _selection(selection, std, margin)
     if method == "shooting":
         fit, parts, info = _shoot(
-            model, observations, library, steps, std, grid, cutoff, select, passes, tell, floor * size,
+            model, observations, library, steps, std, grid, cutoff, select, margin, passes, tell, floor * size,
             assimilation, members, inflation, half_width, seed,
         )  # fmt: skip
     else:
+        tell("forecasts")
+        error = misfit(model, observations, steps)
+        _warn_about_forecasts(error, tendency, std / observations.window)
         if assimilation == "enkf":
             tell("ensemble filter")
             observations, error = _analysed(model, observations, steps, std, members, seed)
@@ -201,7 +205,7 @@ def _regress(
 
 def _shoot(
     model: Any, observations: Snapshots, library: Library, steps: int, std: float, grid: PeriodicGrid | None,
-    cutoff: float | None, select: Callable, passes: int, tell: Callable, smallest: float,
+    cutoff: float | None, select: Callable, margin: float, passes: int, tell: Callable, smallest: float,
     assimilation: str | None, members: int, inflation: float, half_width: float | None, seed: int,
 ) -> tuple[SparseFit, list[NormalEquations], dict[str, Any]]:  # fmt: skip
     """Gauss–Newton in two stages: long waves first, whose response to a wrong model is closest to linear."""
@@ -219,16 +223,40 @@ def _shoot(
 
         return choose
 
-    theta, shooting, fit = np.zeros(len(library)), None, None
-    for number, limit in enumerate(stages):
-        shooting = Shooting(model, library, before, after, steps, std, limit)
-        shooting.start(None, theta)
-        sizes = _term_sizes(shooting, library)
-        last = number == len(stages) - 1
-        fit = shooting.solve(bounded(sizes), passes=passes if last else 2, tell=tell)
-        theta = shooting.theta
-    assert shooting is not None
-    assert fit is not None
+    def attempt(collocated: bool) -> tuple[Shooting, SparseFit]:
+        theta = np.zeros(len(library))
+        for number, limit in enumerate(stages):
+            shooting = Shooting(model, library, before, after, steps, std, limit)
+            if number == 0 and collocated:
+                theta = shooting.collocate(lambda equations: evidence_path(equations, margin=margin), limit)
+            elif number == 0:
+                start, end = shooting.observed
+                _warn_about_forecasts(shooting.final_misfit(), end - start, std)
+            shooting.start(None, theta)
+            last = number == len(stages) - 1
+            fit = shooting.solve(
+                bounded(_term_sizes(shooting, library)), passes=passes if last else 2, tell=tell
+            )
+            theta = shooting.theta
+        return shooting, fit
+
+    shooting, fit, trouble = None, None, None
+    try:
+        shooting, fit = attempt(collocated=False)
+    except BlowUpError as error:
+        trouble = error
+    if shooting is None or _excess(shooting, fit) > SUSPICIOUS:
+        tell("second start")
+        try:
+            other, other_fit = attempt(collocated=True)
+            if shooting is None or other_fit.info["chi2 per row"] < fit.info["chi2 per row"]:
+                shooting, fit = other, other_fit
+        except BlowUpError as error:
+            trouble = trouble or error
+    if shooting is None or fit is None:
+        assert trouble is not None
+        raise trouble
+    theta = shooting.theta
     if assimilation == "letkf":
         if grid is None or observations.times is None:
             raise ValueError("assimilation 'letkf' needs a model on a grid and observations with times")
@@ -249,8 +277,7 @@ def _shoot(
         "coordinates": shooting.modes.size,
         "window steps": steps,
     }
-    excess = (info["chi2 per row"] - 1.0) / math.sqrt(2.0 / shooting.rows)
-    if excess > 6.0 and std > 1e-5 * np.std(before):
+    if _excess(shooting, fit) > SUSPICIOUS and std > 1e-5 * np.std(before):
         warnings.warn(
             f"the misfit left is {info['chi2 per row']:.3g} times what noise of {std:.3g} explains: the noise level "
             f"is too low, terms are missing from the library, or the window of {window:g} is too long for "
@@ -259,6 +286,11 @@ def _shoot(
             stacklevel=3,
         )
     return fit, shooting.latest, info
+
+
+def _excess(shooting: Shooting, fit: SparseFit) -> float:
+    """How far the misfit exceeds what the noise explains, in standard deviations."""
+    return (fit.info["chi2 per row"] - 1.0) / math.sqrt(2.0 / shooting.rows)
 
 
 def _term_sizes(shooting: Shooting, library: Library) -> np.ndarray:
@@ -272,8 +304,6 @@ def _analysed(
     model: Any, observations: Snapshots, steps: int, std: float, members: int, seed: int
 ) -> tuple[Snapshots, np.ndarray]:
     """The published use of the stochastic filter: one independent analysis per pair."""
-    from ...problems.steppers import forecast, require_finite
-
     rng = np.random.default_rng(seed)
     analyses, errors = [], []
     spread = (
@@ -419,10 +449,10 @@ def _tendency_size(tendency: np.ndarray, std: float, window: float) -> float:
     return math.sqrt(max(square - 2.0 * (std / window) ** 2, 1e-4 * square))
 
 
-def _warn_about_forecasts(error: np.ndarray, tendency: np.ndarray, std: float, window: float) -> None:
-    left, change = float(np.mean(error**2)), float(np.mean(tendency**2))
-    noise = 2.0 * (std / window) ** 2
-    if left > 16.0 * max(change, noise):
+def _warn_about_forecasts(error: np.ndarray, change_seen: np.ndarray, std: float) -> None:
+    """A model that is this much worse than no model at all was probably given wrong data."""
+    left, change, noise = float(np.mean(error**2)), float(np.mean(change_seen**2)), 2.0 * std**2
+    if left > 36.0 * max(change, noise):
         warnings.warn(
             f"forecasts are {math.sqrt(left / max(change, noise)):.3g} times worse than persistence; check the window, "
             "dt and units of the snapshots",

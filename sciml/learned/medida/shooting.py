@@ -93,7 +93,7 @@ class Shooting:
             self._inner = self.modes.on(small)
         self.observed = self.modes.coordinates(before), self.modes.coordinates(after)
         self.dt = model.dt
-        self.coarse = max(1, min(coarse_steps, steps))
+        self.coarse_steps = self.coarse = max(1, min(coarse_steps, steps))
         # No prior for the states: with one, the joint mode would shrink them, and swell the coefficients.
         self.first_guess = self.observed[0]
         self.state_variance = (
@@ -155,9 +155,9 @@ class Shooting:
 
     def linearise(self) -> _Linearisation:
         """Misfits and derivatives about the present states and coefficients."""
-        reached = self._run(self.states, self.theta, exact=True)
-        _finite(reached, "the forecast of the model")
-        final = self.observed[1] - reached
+        final = self.final_misfit()
+        reached = self.observed[1] - final
+        self.coarse = self.coarse_steps
         base = self._run(self.states, self.theta)
         if self.coarse < self.steps and not np.allclose(base, reached, atol=0.1 * self.noise_std, rtol=0.05):
             self.coarse = self.steps  # the coarse steps are not accurate, or not stable
@@ -206,11 +206,49 @@ class Shooting:
                 return
             theta = 0.5 * theta
 
+    def final_misfit(self) -> np.ndarray:
+        """What the present estimate leaves at the ends of the windows, in coordinates.
+
+        Raises
+        ------
+        BlowUpError
+            If a forecast is not finite.
+        """
+        reached = self._run(self.states, self.theta, exact=True)
+        bad = ~np.isfinite(reached).all(axis=1)
+        if bad.any():
+            raise BlowUpError(
+                f"the forecast from snapshot pair {int(np.argmax(bad))} is not finite ({int(bad.sum())} of "
+                f"{len(bad)} pairs); expected a model that runs over the window of {self.steps * self.dt:g}"
+            )
+        return self.observed[1] - reached
+
+    def collocate(self, select: Callable[[NormalEquations], SparseFit], cutoff: float | None) -> np.ndarray:
+        """Coefficients from the trapezoidal rule over the window: a start that makes no forecast.
+
+        Where the model is so wrong that its forecasts are useless, its tendency, taken from one time step, and
+        the terms, both on the observed fields at either end, still show roughly what is missing.
+        """
+        kept = np.ones(self.modes.size, bool) if cutoff is None else self.modes.wavenumbers <= cutoff
+        total = None
+        for coordinates in self.observed:
+            fields = self._inner.field(np.where(kept, coordinates, 0.0))
+            moved = forecast(self.model, fields, 1)
+            _finite(moved, "one step of the model")
+            tendency = self._inner.coordinates((moved - fields) / self.dt)
+            terms = self._inner.coordinates(self.library.evaluate(fields, self._inner.grid))
+            both = np.concatenate([tendency[None], terms])[..., kept]
+            total = 0.5 * both if total is None else total + 0.5 * both
+        assert total is not None
+        change = ((self.observed[1] - self.observed[0]) / (self.steps * self.dt))[..., kept]
+        rows = total.reshape(len(total), -1)
+        return select(NormalEquations.of(rows[1:].T, change.ravel() - rows[0])).coefficients
+
     def chi2(self) -> float:
         """``χ²`` per row at the present estimate: one where noise level and model are right."""
         start = self.first_guess - self.states
         final = self.observed[1] - self._run(self.states, self.theta, exact=True)
-        total = np.sum(start**2 / self.state_variance) + np.sum(final**2) / self.noise_std**2
+        total = np.sum(start**2 / self.state_variance) + np.sum((final / self.noise_std) ** 2)
         return float(total / self.rows)
 
     # -- inside -----------------------------------------------------------------------------------
@@ -257,7 +295,7 @@ def _working_grid(grid: PeriodicGrid, cutoff: float) -> PeriodicGrid:
     shape = []
     for n, side in zip(grid.shape, grid.lengths, strict=True):
         modes = math.floor(cutoff * side / (2.0 * math.pi)) + 1
-        shape.append(min(n, _fast_even(3 * modes + 2)))
+        shape.append(min(n, _fast_even(4 * modes + 2)))
     return PeriodicGrid(shape, grid.lengths)
 
 
