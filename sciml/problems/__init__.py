@@ -1,6 +1,8 @@
 """Ready-made systems: Poisson problems, inclusions, and time steppers for chaotic models."""
 
 from .burgers import burgers
+from .equation import SpectralEquation
+from .forecast import BlowUpError, forecast, trajectory
 from .geometry import GEOMETRIES, obstacle_mask
 from .kolmogorov import kolmogorov, kolmogorov_forcing, velocity
 from .kuramoto_sivashinsky import KS_CASES, KSCase, kuramoto_sivashinsky
@@ -9,7 +11,7 @@ from .manufactured import Manufactured
 from .poisson import anisotropic, heat, jump_coefficient, open_top, poisson
 from .problem import Grid, Problem
 from .spectral import Fields, FourierMultiplier, PeriodicGrid, random_phases
-from .steppers import CNAB2, ETDRK4, RK4, BlowUpError, SpectralEquation, forecast, trajectory
+from .steppers import CNAB2, ETDRK4, RK4
 from .variational import (
     ShiftedSolve,
     VariationalProblem,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .equation import SpectralEquation
 from .spectral import Fields, PeriodicGrid, Symbol
-from .steppers import SpectralEquation
 
 __all__ = ["burgers"]
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from ..backends.namespace import Array
+from .equation import SpectralEquation
 from .spectral import Fields, PeriodicGrid, Symbol
-from .steppers import SpectralEquation
 
 __all__ = ["kolmogorov", "kolmogorov_forcing", "velocity"]
 

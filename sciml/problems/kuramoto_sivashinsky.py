@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .equation import SpectralEquation
 from .spectral import Fields, PeriodicGrid
-from .steppers import SpectralEquation
 
 __all__ = ["KS_CASES", "KSCase", "kuramoto_sivashinsky"]
 

@@ -6,6 +6,7 @@ from .correct import SplitModel
 from .discover import discover
 from .evidence import evidence_path, stability_selection
 from .filters import ETKF, LETKF, EnKF, assimilate, gaspari_cohn
+from .kronecker import KroneckerSBL
 from .library import Library, Term
 from .model_error import ModelError
 from .normal_equations import NormalEquations
@@ -20,6 +21,7 @@ __all__ = [
     "RVM",
     "DiscoveryWarning",
     "EnKF",
+    "KroneckerSBL",
     "Library",
     "ModelError",
     "NormalEquations",

@@ -28,14 +28,14 @@ def filtered_pairs(
 ) -> tuple[np.ndarray, Callable[[Any], np.ndarray]]:
     """Analyses at the start of each pair, and their error variance per coordinate.
 
-    An analysis there has seen all earlier snapshots and the one at its own time, but never the later snapshot of
-    its pair, whose noise is therefore independent of it.
+    An analysis there has seen all earlier snapshots and the one at its own time, but never the later snapshot
+    of its pair, whose noise is therefore independent of it.
 
     Returns
     -------
     before : ndarray, shape (n, *space)
     variance : callable
-        ``variance(modes)``, from the innovations at the second ends of the pairs.
+        ``variance(modes)``, from the differences of observations and analyses.
     """
     assert observations.times is not None
     used = np.flatnonzero(coefficients)
@@ -55,11 +55,11 @@ def filtered_pairs(
     rng = np.random.default_rng(seed)
     first = observations.current[0] + noise_std * rng.standard_normal((members, *observations.space))
     method = LETKF(model.grid, width, inflation)
-    means, spreads = assimilate(best, first, fields, steps, noise_std=noise_std, method=method, rng=rng)
+    means, _ = assimilate(best, first, fields, steps, noise_std=noise_std, method=method, rng=rng)
     before, residual = means[0::2], observations.current - means[0::2]
 
     def variance(modes: Any) -> np.ndarray:
-        """Of observation and analysis: E (o − a)(o − x) = R − A for an optimal filter, so A = R − var(o − a)."""
+        """Of the analyses: for an optimal filter ``E (o − a)² = R − A``, so ``A = R − E (o − a)²``."""
         spread = np.mean(modes.coordinates(residual) ** 2, axis=0)
         return np.clip(noise_std**2 - spread, 0.02 * noise_std**2, noise_std**2)
 

@@ -30,7 +30,8 @@ def evidence_path(
     noise_std : float, optional
         Standard deviation of a row where it is known; otherwise the residual estimates it.
     margin : float
-        Added to the BIC for every term: a term enters only where its Bayes factor exceeds ``exp(margin / 2)``.
+        Added to the BIC for every term: a term enters only where its Bayes factor exceeds
+        ``exp(margin / 2)``.
     effective_rows : float, optional
         Number of independent rows, where rows are correlated.
     floor : ndarray, shape (p,), optional

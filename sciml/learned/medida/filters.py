@@ -1,7 +1,7 @@
 """Ensemble Kalman filters: the stochastic one, the transform filter, and its local form.
 
-All observe every node of the state with independent errors. None has a way to receive the truth: what is known of
-it enters as an observation with its noise.
+All observe every node of the state with independent errors. None has a way to receive the truth: what is known
+of it enters as an observation with its noise.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ...problems.forecast import forecast, require_finite
 from ...problems.spectral import PeriodicGrid
-from ...problems.steppers import forecast, require_finite
 
-__all__ = ["EnKF", "ETKF", "LETKF", "assimilate", "gaspari_cohn"]
+__all__ = ["ETKF", "LETKF", "EnKF", "assimilate", "gaspari_cohn"]
 
 
 def gaspari_cohn(distance: np.ndarray, half_width: float) -> np.ndarray:

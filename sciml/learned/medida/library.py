@@ -1,4 +1,4 @@
-"""Candidate terms of a model error: products of powers and derivatives, polynomials, the user's own functions."""
+"""Candidate terms of a model error: powers times derivatives, polynomials, functions of the user's own."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class Term:
         What rebuilds a ready-made term from a file, ``("powers", p, d)`` for instance; empty for a term of
         your own.
     linear_symbol : callable or None
-        ``linear_symbol(grid) -> array``: the Fourier symbol of a linear term with constant coefficients, which
-        implicit time steps then treat implicitly.
+        ``linear_symbol(grid) -> array``: the Fourier symbol of a linear term with constant coefficients,
+        which implicit time steps then treat implicitly.
 
     Examples
     --------
@@ -124,7 +124,7 @@ class Library:
 
     @classmethod
     def ring(cls, offsets: Sequence[int] = (-2, -1, 0, 1, 2), degree: int = 2) -> Library:
-        """Monomials of neighbours on a ring, the same for every point: 1, ``x[i-1]``, ``x[i-2] x[i+1]``, ..."""
+        """Monomials of neighbours on a ring, alike for every point: 1, ``x[i-1]``, ``x[i-2] x[i+1]``, ..."""
         terms = []
         for total in range(degree + 1):
             for chosen in itertools.combinations_with_replacement(sorted(offsets), total):
@@ -236,7 +236,7 @@ def term_from_form(form: Sequence[Any]) -> Term:
 
 
 def require_independent(gram: np.ndarray, names: Sequence[str], tolerance: float = 1e-9) -> None:
-    """Raise `ValueError` where columns with the Gram matrix `gram` are zero, infinite or linearly dependent."""
+    """Raise `ValueError` where columns with this Gram matrix are zero, infinite or linearly dependent."""
     if not np.all(np.isfinite(gram)):
         bad = names[int(np.argmax(~np.all(np.isfinite(gram), axis=1)))]
         raise ValueError(f"the column of term {bad!r} is not finite on these snapshots")

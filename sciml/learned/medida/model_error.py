@@ -101,7 +101,8 @@ class ModelError:
             low, high = self.intervals()[0]
             return f"{self.equation}    (95 %: {low:.3g} to {high:.3g})"
         rows = [
-            f"  {name:24s} {c:+.5g}   95 %: {low:+.5g} to {high:+.5g}   log evidence {self.evidence[name]:.3g}"
+            f"  {name:20s} {c:+.5g}   95 %: {low:+.5g} to {high:+.5g}   "
+            f"log evidence {self.evidence[name]:.3g}"
             for name, c, (low, high) in zip(self.names, self.coefficients, self.intervals(), strict=True)
         ]
         return "\n".join([self.equation, *rows])

@@ -1,4 +1,4 @@
-"""Coordinates of a state: the Fourier modes up to a cutoff as real orthonormal numbers, or the state itself."""
+"""Coordinates of a state: Fourier modes up to a cutoff as real orthonormal numbers, or the state itself."""
 
 from __future__ import annotations
 

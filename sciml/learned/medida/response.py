@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ...problems.steppers import BlowUpError, forecast
+from ...problems.forecast import BlowUpError, forecast
 from .library import Library
 from .snapshots import Snapshots
 

@@ -11,7 +11,7 @@ import scipy.linalg
 from .normal_equations import NormalEquations
 from .sparse_fit import SparseFit, describe
 
-__all__ = ["RVM"]
+__all__ = ["RVM", "posterior"]
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ class RVM:
 
     References
     ----------
-    MacKay, Neural Computation 4 (1992) 415–447; Tipping, JMLR 1 (2001) 211–244; Tipping and Faul, AISTATS 2003.
+    MacKay, Neural Computation 4 (1992) 415–447; Tipping, JMLR 1 (2001) 211–244; Tipping and Faul, AISTATS
+    2003.
 
     Examples
     --------
@@ -84,24 +85,25 @@ class RVM:
         coefficients[support] = mean * target / columns[support]
         scale = target / columns[support]
         full[np.ix_(support, support)] = covariance * np.outer(scale, scale)
-        fit = describe(
+        return describe(
             equations, support, noise_std=self.noise_std, coefficients=coefficients, covariance=full,
             info={"iterations": iterations, "algorithm": self.algorithm},
         )  # fmt: skip
-        return fit
 
 
-_Posterior = tuple[np.ndarray, np.ndarray, np.ndarray, float, int]
+_Found = tuple[np.ndarray, np.ndarray, np.ndarray, float, int]
 
 
-def _posterior(
+def posterior(
     e: NormalEquations, active: np.ndarray, alpha: np.ndarray, beta: float
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and covariance of the weights of the `active` columns for given precisions."""
     gram = e.gram[np.ix_(active, active)]
     # Scaled by sqrt(alpha), the precision matrix is I + something positive: safe however far apart they are.
     root = 1.0 / np.sqrt(alpha)
     inner = np.eye(len(alpha)) + beta * gram * np.outer(root, root)
-    covariance = scipy.linalg.inv(inner) * np.outer(root, root)
+    factor = scipy.linalg.cho_factor(inner, lower=True)
+    covariance = scipy.linalg.cho_solve(factor, np.eye(len(alpha))) * np.outer(root, root)
     return beta * covariance @ e.moment[active], covariance
 
 
@@ -111,14 +113,14 @@ def _misfit(e: NormalEquations, active: np.ndarray, mean: np.ndarray) -> float:
     return max(float(rss), 1e-15 * e.energy + 1e-300)
 
 
-def _mackay(settings: RVM, e: NormalEquations, known: float | None) -> _Posterior:
+def _mackay(settings: RVM, e: NormalEquations, known: float | None) -> _Found:
     """Type-II maximum likelihood by ``α ← γ/m²``, ``γ = 1 − α Σ_ii``; columns are pruned on the way."""
     active = np.arange(e.terms)
     alpha = np.full(e.terms, 1e-6)
     beta = 1e-6 if known is None else known
     iteration = 0
-    for iteration in range(1, settings.maxiter + 1):  # noqa: B007
-        mean, covariance = _posterior(e, active, alpha, beta)
+    for iteration in range(1, settings.maxiter + 1):
+        mean, covariance = posterior(e, active, alpha, beta)
         gamma = np.clip(1.0 - alpha * np.diag(covariance), 1e-300, None)
         new = gamma / np.maximum(mean**2, 1e-300)
         if known is None:
@@ -132,13 +134,13 @@ def _mackay(settings: RVM, e: NormalEquations, known: float | None) -> _Posterio
         active, alpha = active[keep], new[keep]
         if change < settings.tolerance and iteration > 1:
             break
-    mean, covariance = _posterior(e, active, alpha, beta)
+    mean, covariance = posterior(e, active, alpha, beta)
     support = np.zeros(e.terms, dtype=bool)
     support[active] = True
     return support, mean, covariance, beta, iteration
 
 
-def _tipping_faul(settings: RVM, e: NormalEquations, known: float | None) -> _Posterior:
+def _tipping_faul(settings: RVM, e: NormalEquations, known: float | None) -> _Found:
     """Add, re-estimate or delete the one column that gains most evidence, until none gains."""
     p = e.terms
     beta = known if known is not None else e.rows / max(0.1 * e.energy, 1e-300)
@@ -147,7 +149,7 @@ def _tipping_faul(settings: RVM, e: NormalEquations, known: float | None) -> _Po
     mean, covariance = np.zeros(0), np.zeros((0, 0))
     for iteration in range(1, settings.maxiter + 1):  # noqa: B007
         active = np.flatnonzero(np.isfinite(alpha))
-        mean, covariance = _posterior(e, active, alpha[active], beta)
+        mean, covariance = posterior(e, active, alpha[active], beta)
         cross = e.gram[:, active]
         s = beta * np.diag(e.gram) - beta**2 * np.einsum("ij,jk,ik->i", cross, covariance, cross)
         q = beta * e.moment - beta**2 * cross @ covariance @ e.moment[active]
@@ -172,7 +174,7 @@ def _tipping_faul(settings: RVM, e: NormalEquations, known: float | None) -> _Po
         alpha[best] = wanted[best] if gain[best] >= 1e-6 else alpha[best]
         beta = new_beta
     support = np.isfinite(alpha)
-    mean, covariance = _posterior(e, np.flatnonzero(support), alpha[support], beta)
+    mean, covariance = posterior(e, np.flatnonzero(support), alpha[support], beta)
     return support, mean, covariance, beta, iteration
 
 

@@ -1,7 +1,7 @@
 """Joint estimation of states and model error from noisy pairs of snapshots: multiple shooting, Gauss–Newton.
 
-Every pair starts at an unknown state `z`, observed with noise; the model, corrected by ``Σ θ_j φ_j``, carries it
-over the window to the second observation, which is noisy too. Linearised about the present estimate,
+Every pair starts at an unknown state `z`, observed with noise; the model, corrected by ``Σ θ_j φ_j``, carries
+it over the window to the second observation, which is noisy too. Linearised about the present estimate,
 
     a = δz + e₀,    b = J δz + S δθ + e₁,
 
@@ -10,8 +10,8 @@ coefficients. Eliminating δz leaves a regression with a known covariance,
 
     b − J a = S δθ + (e₁ − J e₀),    cov = σ² I + J D Jᵀ,
 
-whose whitened normal equations go to the sparse selection. After each pass the states are updated too, so that the
-columns are evaluated on states that both observations have improved; regressing on the noisy states
+whose whitened normal equations go to the sparse selection. After each pass the states are updated too, so that
+the columns are evaluated on states that both observations have improved; regressing on the noisy states
 themselves would shrink every coefficient towards zero.
 """
 
@@ -24,10 +24,10 @@ from typing import Any
 
 import numpy as np
 
+from ...problems.forecast import BlowUpError, forecast
 from ...problems.spectral import PeriodicGrid
-from ...problems.steppers import BlowUpError, forecast
 from .correct import corrected
-from .library import Library
+from .library import Library, require_independent
 from .modes import FourierModes, StateModes
 from .normal_equations import NormalEquations
 from .sparse_fit import SparseFit
@@ -138,6 +138,7 @@ class Shooting:
             equations = parts[0]
             for part in parts[1:]:
                 equations = equations + part
+            require_independent(equations.gram, self.library.names, 1e-12)
             fit = select(equations)
             change = np.abs(fit.coefficients - self.theta)
             settled = np.array_equal(fit.support, support) and np.all(
@@ -174,9 +175,7 @@ class Shooting:
                 (self._run(moved, self.theta) - base[start : start + chunk, None, :]) / step, 1, 2
             )
         sensitivity = np.empty((n, size, len(self.library)))
-        fields = self._inner.field(self.states)
-        columns = self.library.evaluate(fields, self._inner.grid)
-        sizes = np.sqrt(np.mean(columns.reshape(len(columns), -1) ** 2, axis=1))
+        sizes = self.term_sizes()
         window = self.steps * self.dt
         for j in range(len(self.library)):
             epsilon = 1e-5 * scale / (window * max(sizes[j], 1e-12 * scale))
@@ -196,15 +195,19 @@ class Shooting:
         white = np.linalg.solve(factor, np.concatenate([lin.sensitivity, target[..., None]], axis=2))
         return [NormalEquations.of(rows[:, :-1], rows[:, -1], whitened=True) for rows in white]
 
-    def start(self, states: np.ndarray | None, theta: np.ndarray) -> None:
-        """Begin from an earlier estimate, as far towards it as forecasts stay finite."""
-        if states is not None:
-            self.states = states
+    def start(self, theta: np.ndarray) -> None:
+        """Begin from earlier coefficients, as far towards them as forecasts stay finite."""
         for _ in range(8):
             if np.all(np.isfinite(self._run(self.states, theta, exact=True))):
                 self.theta = theta
                 return
             theta = 0.5 * theta
+
+    def term_sizes(self) -> np.ndarray:
+        """Root mean squares of the terms on the estimated states."""
+        columns = self.library.evaluate(self._inner.field(self.states), self._inner.grid)
+        sizes = np.sqrt(np.mean(columns.reshape(len(columns), -1) ** 2, axis=1))
+        return np.maximum(sizes, 1e-300)
 
     def final_misfit(self) -> np.ndarray:
         """What the present estimate leaves at the ends of the windows, in coordinates.
@@ -226,8 +229,8 @@ class Shooting:
     def collocate(self, select: Callable[[NormalEquations], SparseFit], cutoff: float | None) -> np.ndarray:
         """Coefficients from the trapezoidal rule over the window: a start that makes no forecast.
 
-        Where the model is so wrong that its forecasts are useless, its tendency, taken from one time step, and
-        the terms, both on the observed fields at either end, still show roughly what is missing.
+        Where the model is so wrong that its forecasts are useless, its tendency, taken from one time step,
+        and the terms, both on the observed fields at either end, still show roughly what is missing.
         """
         kept = np.ones(self.modes.size, bool) if cutoff is None else self.modes.wavenumbers <= cutoff
         total = None
@@ -268,8 +271,8 @@ class Shooting:
                 return
             fraction *= 0.5
         raise BlowUpError(
-            "the corrected model blows up within the window; expected finite forecasts. Use a shorter window or "
-            "a library without the terms that make the model ill-posed"
+            "the corrected model blows up within the window; expected finite forecasts. Use a shorter "
+            "window or a library without the terms that make the model ill-posed"
         )
 
     def _covariance(self, tangent: np.ndarray) -> np.ndarray:

@@ -58,15 +58,13 @@ class Snapshots:
             object.__setattr__(self, name, values.astype(float, copy=False))
             bad = np.argwhere(~np.isfinite(getattr(self, name)))
             if len(bad):
-                raise ValueError(
-                    f"{name} holds a value that is not finite, first in snapshot {bad[0][0]}; expected finite numbers"
-                )
+                raise ValueError(f"{name} holds a value that is not finite, first in snapshot {bad[0][0]}")
         if self.after.ndim < 2 or len(self.after) == 0:
             raise ValueError(f"after has shape {self.after.shape}; expected (n, *space) with n >= 1")
         n, space = len(self.after), self.after.shape[1:]
         if self.before.shape not in ((n, *space), (n, 2, *space)):
             raise ValueError(
-                f"before has shape {self.before.shape}; expected {(n, *space)} or {(n, 2, *space)} to match after"
+                f"before has shape {self.before.shape}; expected {(n, *space)} or {(n, 2, *space)}"
             )
         if not (
             isinstance(self.window, int | float | np.floating)

@@ -66,7 +66,7 @@ def describe(
 ) -> SparseFit:
     """A `SparseFit` of a support: least squares on it unless a posterior is given.
 
-    Where the noise level is not known, its estimate is the residual with ``rows − |support|`` degrees of freedom.
+    Where the noise level is not known, the residual with ``rows − |support|`` degrees of freedom estimates it.
     """
     rows = equations.rows if effective_rows is None else effective_rows
     p = equations.terms
