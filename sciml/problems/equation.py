@@ -51,7 +51,7 @@ class SpectralEquation:
         values = np.broadcast_to(np.asarray(symbol(grid)), grid.spectral_shape)
         self.symbol = values.astype(complex if values.dtype.kind == "c" else float)
 
-    def nonlinear(self, hat: Array) -> Array | None:
+    def nonlinear(self, hat: Array) -> Any:
         """The transform of ``N(u)`` from that of `u`; None where there is no such part."""
         if self._nonlinear is None:
             return None
@@ -104,7 +104,8 @@ class SpectralEquation:
 def _split_terms(
     terms: Sequence[Any], coefficients: Sequence[float], grid: PeriodicGrid
 ) -> tuple[list[tuple[float, Any]], list[tuple[float, Any]]]:
-    linear, other = [], []
+    linear: list[tuple[float, Any]] = []
+    other: list[tuple[float, Any]] = []
     for c, term in zip(coefficients, terms, strict=True):
         (linear if term.symbol(grid) is not None else other).append((float(c), term))
     return linear, other

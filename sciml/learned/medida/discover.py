@@ -59,8 +59,8 @@ def discover(
         Candidate terms.
     noise : float or "estimate"
         Standard deviation of the observation noise of a single value; 0 for exact data. ``"estimate"`` reads
-        it off the highest wavenumbers of the snapshots (models on a grid). Not given, it is estimated so, with
-        a warning.
+        it off the highest wavenumbers of the snapshots (models on a grid). Not given, it is estimated so,
+        with a warning.
     method : {"auto", "response", "shooting", "direct"}
         ``"response"`` regresses the misfit of one step on what the step makes of each term: exact data.
         ``"shooting"`` estimates states and coefficients together by Gauss–Newton: noisy data, and windows of

@@ -94,7 +94,7 @@ def evidence_path(
         weakest = int(np.argmin(excess))
         if excess[weakest] >= 1.0:
             break
-        support = _flipped(support, np.flatnonzero(support)[weakest])
+        support = _flipped(support, int(np.flatnonzero(support)[weakest]))
     return describe(equations, support, noise_std=noise_std, effective_rows=rows, info={"path": path})
 
 

@@ -1,7 +1,7 @@
 """Ensemble Kalman filters: the stochastic one, the transform filter, and its local form.
 
-All observe every node of the state with independent errors. None has a way to receive the truth: what is known
-of it enters as an observation with its noise.
+All observe every node of the state with independent errors. None has a way to receive the truth: what is
+known of it enters as an observation with its noise.
 """
 
 from __future__ import annotations

@@ -228,7 +228,11 @@ def term_from_form(form: Sequence[Any]) -> Term:
         For a form that is none of ours.
     """
     kind, arguments = (form[0], list(form[1:])) if form else ("", [])
-    makers = {"powers": _power_term, "component": _component_term, "ring": _ring_term}
+    makers: dict[str, Callable[..., Term]] = {
+        "powers": _power_term,
+        "component": _component_term,
+        "ring": _ring_term,
+    }
     try:
         return makers[kind](*arguments)
     except (KeyError, TypeError, IndexError):

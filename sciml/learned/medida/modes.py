@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +51,7 @@ class FourierModes:
             chosen.append(place)
             on_plane = place[-1] == 0 and mirror != place[:-1]
             partners.append((*mirror, 0) if on_plane else None)
-        self._at = tuple(np.array(axis) for axis in zip(*chosen, strict=True))
+        self._at: Any = tuple(np.array(axis) for axis in zip(*chosen, strict=True))
         self._mirrored = [(row, partner) for row, partner in enumerate(partners) if partner is not None]
         waves = k[self._at]
         self._mean = waves == 0.0

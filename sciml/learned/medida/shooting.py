@@ -10,8 +10,8 @@ coefficients. Eliminating δz leaves a regression with a known covariance,
 
     b − J a = S δθ + (e₁ − J e₀),    cov = σ² I + J D Jᵀ,
 
-whose whitened normal equations go to the sparse selection. After each pass the states are updated too, so that
-the columns are evaluated on states that both observations have improved; regressing on the noisy states
+whose whitened normal equations go to the sparse selection. After each pass the states are updated too, so
+that the columns are evaluated on states that both observations have improved; regressing on the noisy states
 themselves would shrink every coefficient towards zero.
 """
 

@@ -66,7 +66,8 @@ def describe(
 ) -> SparseFit:
     """A `SparseFit` of a support: least squares on it unless a posterior is given.
 
-    Where the noise level is not known, the residual with ``rows − |support|`` degrees of freedom estimates it.
+    Where the noise level is not known, the residual estimates it, with ``rows − |support|`` degrees of
+    freedom.
     """
     rows = equations.rows if effective_rows is None else effective_rows
     p = equations.terms
