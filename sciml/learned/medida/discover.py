@@ -189,7 +189,9 @@ def discover(
         info["assimilation"] = assimilation
     if stability:
         tell("stability selection")
-        frequency = stability_selection(parts, select, resamples=stability, seed=seed)
+        frequency = stability_selection(
+            parts, lambda equations: select(equations, 0.0), resamples=stability, seed=seed
+        )
         info["stability"] = dict(zip(library.names, frequency.tolist(), strict=True))
     return _model_error(fit, library, info)
 
@@ -204,7 +206,7 @@ def _regress(
     ]
     equations = total_of(parts)
     require_independent(equations.gram, library.names)
-    fit = above_floor(equations, select(equations), smallest / equations.column_rms, None)
+    fit = above_floor(equations, select(equations, 0.0), smallest / equations.column_rms, None)
     _, rss = equations.solve(fit.support)
     left = math.sqrt(rss / equations.rows)
     return fit, parts, {"misfit before": equations.target_rms, "misfit after": left}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -22,7 +23,7 @@ def evidence_path(
     start: np.ndarray | None = None,
     allowed: np.ndarray | None = None,
 ) -> SparseFit:
-    """The support of highest evidence, by adding, removing and exchanging one term at a time.
+    """The support of highest evidence, by adding, removing and exchanging terms, one or two at a time.
 
     Parameters
     ----------
@@ -68,22 +69,27 @@ def evidence_path(
     def score(support: np.ndarray) -> float:
         return bic(equations, support, noise_std, rows) + margin * float(support.sum())
 
+    def first(pair: tuple[float, np.ndarray]) -> float:
+        return pair[0]
+
     support = np.zeros(p, dtype=bool) if start is None else (np.asarray(start, dtype=bool) & usable)
     current = score(support)
     path = [(support.copy(), -0.5 * current)]
     while True:
         single = [_flipped(support, j) for j in range(p) if usable[j]]
-        candidates = [(score(s), s) for s in single]
-        best, chosen = min(candidates, key=lambda pair: pair[0], default=(current, support))
+        best, chosen = min(((score(s), s) for s in single), key=first, default=(current, support))
         if best >= current - 1e-9:
             exchanged = [
                 _flipped(_flipped(support, i), j)
                 for i in np.flatnonzero(support)
                 for j in np.flatnonzero(~support & usable)
             ]
-            best, chosen = min(
-                ((score(s), s) for s in exchanged), key=lambda pair: pair[0], default=(current, support)
-            )
+            best, chosen = min(((score(s), s) for s in exchanged), key=first, default=(current, support))
+        if best >= current - 1e-9:
+            # Two columns that are nearly alike may explain together what neither explains alone.
+            outside = np.flatnonzero(~support & usable)
+            both = [_flipped(_flipped(support, i), j) for i, j in itertools.combinations(outside, 2)]
+            best, chosen = min(((score(s), s) for s in both), key=first, default=(current, support))
         if best >= current - 1e-9:
             break
         support, current = chosen, best

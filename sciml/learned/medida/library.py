@@ -273,7 +273,7 @@ def _power_term(p: int, d: int) -> Term:
         derivative = fields.d(d)
         if p == 0:
             return derivative
-        return derivative * fields.once(f"u^{p}", lambda: fields.u**p)
+        return derivative * _power(fields, p)
 
     symbol = None
     if p == 0:
@@ -283,6 +283,11 @@ def _power_term(p: int, d: int) -> Term:
             return values.real if d % 2 == 0 else values
 
     return Term(name, function, latex, ("powers", p, d), symbol)
+
+
+def _power(fields: Fields, p: int) -> Array:
+    """``u^p`` by products: many times faster than a power function, and shared between terms."""
+    return fields.u if p == 1 else fields.once(f"u^{p}", lambda: _power(fields, p - 1) * fields.u)
 
 
 def _monomial(variables: Sequence[str], chosen: Sequence[int]) -> list[str]:

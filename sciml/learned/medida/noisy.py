@@ -45,7 +45,7 @@ class WindowProblem:
     smallest : float
         Root mean square of the smallest effect that counts.
     select : callable
-        ``select(equations) -> SparseFit``.
+        ``select(equations, slack) -> SparseFit``.
     passes : int
     tell : callable
     """
@@ -57,7 +57,7 @@ class WindowProblem:
     noise_std: float
     cutoff: float | None
     smallest: float
-    select: Callable[[NormalEquations], SparseFit]
+    select: Callable[[NormalEquations, float], SparseFit]
     passes: int
     tell: Callable[[str], None]
 
@@ -150,9 +150,9 @@ class WindowProblem:
             state_variance=variance,
         )  # fmt: skip
 
-    def _choice(self, shooting: Shooting) -> Callable[[NormalEquations], SparseFit]:
+    def _choice(self, shooting: Shooting) -> Callable[[NormalEquations, float], SparseFit]:
         lowest = self.smallest / shooting.term_sizes()
-        return lambda equations: above_floor(equations, self.select(equations), lowest, 1.0)
+        return lambda equations, slack: above_floor(equations, self.select(equations, slack), lowest, 1.0)
 
 
 def excess(shooting: Shooting, fit: SparseFit) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,22 +15,29 @@ from .sparse_fit import SparseFit, describe
 __all__ = ["above_floor", "selection_rule", "total_of"]
 
 
-def selection_rule(selection: Any, std: float, margin: float) -> Callable[[NormalEquations], SparseFit]:
+def selection_rule(
+    selection: str | RVM | None, std: float, margin: float
+) -> Callable[[NormalEquations, float], SparseFit]:
+    """``select(equations, slack)``; whitened equations have noise of one, that of others is estimated.
+
+    `slack` is a decrease of the misfit that is not worth a term; only the evidence path uses it.
+    """
     if selection is None:
         selection = "rvm" if std == 0.0 else "evidence"
-    if isinstance(selection, RVM):
-        return selection.fit
     if selection == "evidence":
-        return lambda equations: evidence_path(equations, noise_std=_unit(equations), margin=margin)
-    algorithm = "mackay" if selection == "rvm" else "tipping-faul"
-    return lambda equations: RVM(
-        algorithm, threshold=1e5, noise_std=_unit(equations) if std > 0 else None
-    ).fit(equations)
+        return lambda equations, slack: evidence_path(
+            equations, noise_std=1.0 if equations.whitened else None, margin=max(margin, slack)
+        )
+    if isinstance(selection, RVM):
+        method = selection
+    else:
+        method = RVM("mackay" if selection == "rvm" else "tipping-faul", threshold=1e5)
 
+    def relevance(equations: NormalEquations, slack: float) -> SparseFit:
+        known = equations.whitened and method.noise_std is None and std > 0.0
+        return (replace(method, noise_std=1.0) if known else method).fit(equations)
 
-def _unit(equations: NormalEquations) -> float | None:
-    """The noise of whitened rows is one; of others it is estimated."""
-    return 1.0 if equations.whitened else None
+    return relevance
 
 
 def above_floor(

@@ -34,6 +34,9 @@ from .sparse_fit import SparseFit
 
 __all__ = ["Shooting"]
 
+SLACK = 0.01
+"""Fraction of the unexplained misfit that a term must explain to enter."""
+
 
 @dataclass
 class _Linearisation:
@@ -102,11 +105,12 @@ class Shooting:
         self.states = self.first_guess.copy()
         self.theta = np.zeros(len(library))
         self.rows = self.observed[1].size
+        self._tangent: tuple[np.ndarray, np.ndarray] | None = None
 
     # -- Gauss–Newton ---------------------------------------------------------------------------
     def solve(
         self,
-        select: Callable[[NormalEquations], SparseFit],
+        select: Callable[[NormalEquations, float], SparseFit],
         *,
         passes: int = 6,
         tolerance: float = 0.05,
@@ -117,7 +121,9 @@ class Shooting:
         Parameters
         ----------
         select : callable
-            ``select(equations) -> SparseFit`` for whitened equations with unit noise.
+            ``select(equations, slack) -> SparseFit`` for whitened equations with unit noise. `slack` is a
+            decrease of the misfit that is not worth a term yet: a fraction of what the present estimate leaves
+            unexplained, because far from the solution that holds errors of the linearisation too.
         passes : int
             At most.
         tolerance : float
@@ -139,7 +145,7 @@ class Shooting:
             for part in parts[1:]:
                 equations = equations + part
             require_independent(equations.gram, self.library.names, 1e-12)
-            fit = select(equations)
+            fit = select(equations, SLACK * max(self._unexplained(lin), 0.0))
             change = np.abs(fit.coefficients - self.theta)
             settled = np.array_equal(fit.support, support) and np.all(
                 change <= tolerance * np.maximum(fit.standard_errors, 1e-300)
@@ -163,29 +169,40 @@ class Shooting:
         if self.coarse < self.steps and not np.allclose(base, reached, atol=0.1 * self.noise_std, rtol=0.05):
             self.coarse = self.steps  # the coarse steps are not accurate, or not stable
             base = reached
+        sizes, window = self.term_sizes(), self.steps * self.dt
+        moved = np.inf if self._tangent is None else np.abs(self.theta - self._tangent[0]) @ sizes * window
+        if moved > 0.1 * self.noise_std:
+            self._tangent = self.theta.copy(), self._tangent_model(base)
+        assert self._tangent is not None
+        tangent = self._tangent[1]
         n, size = self.states.shape
         scale = float(np.std(self.states))
-        step = 1e-5 * scale
-        tangent = np.empty((n, size, size))
-        chunk = max(1, 40_000 // max(size * self._inner_nodes(), 1))
-        for start in range(0, n, chunk):
-            z = self.states[start : start + chunk]
-            moved = z[:, None, :] + step * np.eye(size)
-            tangent[start : start + chunk] = np.swapaxes(
-                (self._run(moved, self.theta) - base[start : start + chunk, None, :]) / step, 1, 2
-            )
         sensitivity = np.empty((n, size, len(self.library)))
-        sizes = self.term_sizes()
-        window = self.steps * self.dt
         for j in range(len(self.library)):
             epsilon = 1e-5 * scale / (window * max(sizes[j], 1e-12 * scale))
             moved_theta = self.theta.copy()
             moved_theta[j] += epsilon
             sensitivity[..., j] = (self._run(self.states, moved_theta) - base) / epsilon
-        _finite(tangent, "the tangent of the model")
         for j, name in enumerate(self.library.names):
             _finite(sensitivity[..., j], f"the response of the model to the term {name!r}")
         return _Linearisation(final, tangent, sensitivity)
+
+    def _tangent_model(self, base: np.ndarray) -> np.ndarray:
+        """``J`` by finite differences, in blocks that fit the cache.
+
+        It only weights misfits against each other and distributes them, so one of slightly different
+        coefficients serves as well: `linearise` keeps it until forecasts change by a tenth of the noise.
+        """
+        n, size = self.states.shape
+        step = 1e-5 * float(np.std(self.states))
+        tangent = np.empty((n, size, size))
+        block = max(1, 40_000 // max(size * self._inner_nodes(), 1))
+        for start in range(0, n, block):
+            chosen = slice(start, start + block)
+            ends = self._run(self.states[chosen, None, :] + step * np.eye(size), self.theta)
+            tangent[chosen] = np.swapaxes((ends - base[chosen, None, :]) / step, 1, 2)
+        _finite(tangent, "the tangent of the model")
+        return tangent
 
     def parts(self, lin: _Linearisation) -> list[NormalEquations]:
         """Whitened normal equations of every pair for the coefficients themselves (not their change)."""
@@ -251,25 +268,34 @@ class Shooting:
         """``χ²`` per row at the present estimate: one where noise level and model are right."""
         start = self.first_guess - self.states
         final = self.observed[1] - self._run(self.states, self.theta, exact=True)
+        if not np.all(np.isfinite(final)):
+            return math.inf
         total = np.sum(start**2 / self.state_variance) + np.sum((final / self.noise_std) ** 2)
         return float(total / self.rows)
 
     # -- inside -----------------------------------------------------------------------------------
+    def _unexplained(self, lin: _Linearisation) -> float:
+        """Whitened misfit of the present estimate, less what noise alone would leave."""
+        target = lin.final - np.einsum("nij,nj->ni", lin.tangent, self.first_guess - self.states)
+        weighted = np.linalg.solve(self._covariance(lin.tangent), target[..., None])[..., 0]
+        return float(np.sum(target * weighted)) - self.rows
+
     def _update(self, lin: _Linearisation, theta: np.ndarray) -> None:
-        """Move to `theta` and the states that go with it; shorter where the forecast would not be finite."""
+        """Move to `theta` and the states that go with it, less far where the misfit would not shrink."""
         start = self.first_guess - self.states
         left = lin.final - lin.sensitivity @ (theta - self.theta)
         innovation = left - np.einsum("nij,nj->ni", lin.tangent, start)
         weighted = np.linalg.solve(self._covariance(lin.tangent), innovation[..., None])[..., 0]
         move = start + self.state_variance * np.einsum("nji,nj->ni", lin.tangent, weighted)
-        fraction = 1.0
-        for _ in range(8):
-            states = self.states + fraction * move
-            coefficients = self.theta + fraction * (theta - self.theta)
-            if np.all(np.isfinite(self._run(states, coefficients, exact=True))):
-                self.states, self.theta = states, coefficients
+        before, old = self.chi2(), (self.states, self.theta)
+        for fraction in (1.0, 0.5, 0.25, 0.125):
+            self.states = old[0] + fraction * move
+            self.theta = old[1] + fraction * (theta - old[1])
+            if self.chi2() <= 1.02 * before:  # fewer terms may explain a little less
                 return
-            fraction *= 0.5
+        if np.isfinite(self.chi2()):
+            return
+        self.states, self.theta = old
         raise BlowUpError(
             "the corrected model blows up within the window; expected finite forecasts. Use a shorter "
             "window or a library without the terms that make the model ill-posed"
