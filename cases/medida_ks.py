@@ -4,14 +4,15 @@ Claims (Mojgani, Chattopadhyay and Hassanzadeh, "Discovery of interpretable stru
 combining Bayesian sparse regression and data assimilation", Chaos 32 (2022) 061105, arXiv:2110.00546): from
 pairs of snapshots and a working solver of an imperfect model, a relevance vector machine finds the missing
 terms. Beside the recipe of the released code (terms by finite differences, raw units, a cut on the prior
-precision) run the response library for exact data and joint shooting for noisy data, with one honest noisy field
-per time and no ensemble. Measured as well: rates of exact supports over seeds, coverage of the intervals, false terms for a
-perfect model, long runs of the corrected models, and PySINDy on as many noisy values. PySINDy has to find the
-whole equation; so has ours in the column "all missing", whose model says u_t = 0.
+precision) run the response library for exact data and joint shooting for noisy data, with one honest noisy
+field per time and no ensemble. Measured as well: rates of exact supports over seeds, coverage of the
+intervals, false terms for a perfect model, long runs of the corrected models, and PySINDy on as many noisy
+values. PySINDy has to find the whole equation; so has ours in the column "all missing", whose model says
+u_t = 0.
 
-The error of a model is ``100 ‖c_true − c_model‖ / ‖c_true‖`` over the whole library, so spurious terms count.
-Truth: ETDRK4, generic initial conditions. Models: CNAB2 with a step of 0.005. The published protocol uses
-pairs one step apart, joint shooting pairs 50 steps apart.
+The error of a model is ``100 ‖c_true − c_model‖ / ‖c_true‖`` over the whole library, so spurious terms
+count. Truth: ETDRK4, generic initial conditions. Models: CNAB2 with a step of 0.005. The published protocol
+uses pairs one step apart, joint shooting pairs 50 steps apart.
 """
 
 from __future__ import annotations

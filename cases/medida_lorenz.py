@@ -1,10 +1,11 @@
 """Model errors of the Lorenz systems, and the ensemble filters on a chaotic field.
 
-Three claims. Joint shooting finds what a Lorenz model of 1963 or 1996 lacks, from sporadic noisy pairs, also
-where the model has no spatial grid. A perfect model is left alone. The local ensemble transform Kalman filter,
-cycled on the Kuramoto-Sivashinsky equation (128 nodes on 32π, step 0.5, observed everywhere every time unit with
-unit noise), reaches the errors that the DAPPER suite lists in its configuration "bocquet2019": 0.18, 0.14
-and 0.11 with 4, 6 and 16 members. The stochastic filter runs beside it with the same members.
+Three claims. Joint shooting finds what a Lorenz model of 1963 or 1996 lacks, from sporadic noisy pairs,
+also where the model has no spatial grid. A perfect model is left alone. The local ensemble transform Kalman
+filter, cycled on the Kuramoto-Sivashinsky equation (128 nodes on 32π, step 0.5, observed everywhere every
+time unit with unit noise), reaches the errors that the DAPPER suite lists in its configuration
+"bocquet2019": 0.18, 0.14 and 0.11 with 4, 6 and 16 members. The stochastic filter runs beside it with the
+same members.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from ..backends.namespace import Array
 from .equation import SpectralEquation
 from .spectral import Fields, PeriodicGrid, Symbol
 
-__all__ = ["kolmogorov", "kolmogorov_forcing", "velocity"]
+__all__ = ["advection_term", "kolmogorov", "kolmogorov_forcing", "velocity"]
 
 
 def kolmogorov(
@@ -93,9 +93,7 @@ def advection_term(fields: Fields) -> Array:
 
 def _velocity(fields: Fields) -> Any:
     grid = fields._grid()
-    k2 = grid.magnitude() ** 2
-    inverse = Symbol(np.where(k2 > 0, 1.0 / np.where(k2 > 0, k2, 1.0), 0.0))
-    psi = inverse.like(fields.u) * fields.hat
+    psi = grid.inverse_laplacian_symbol().like(fields.u) * fields.hat
     along_y = grid.inverse(grid.derivative_symbol(1, 1).like(fields.u) * psi)
     along_x = grid.inverse(grid.derivative_symbol(1, 0).like(fields.u) * psi)
     return along_y, -along_x

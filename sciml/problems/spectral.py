@@ -81,6 +81,7 @@ class PeriodicGrid:
         self.wavenumbers = list(np.meshgrid(*waves, indexing="ij", sparse=True))
         self.spectral_shape = (*self.shape[:-1], self.shape[-1] // 2 + 1)
         self._derivatives: dict[tuple[int, int], Symbol] = {}
+        self._inverse_laplacian: Symbol | None = None
 
     def coordinates(self) -> list[np.ndarray]:
         """Node coordinates per axis, open-mesh shaped; the first node is the origin."""
@@ -113,6 +114,13 @@ class PeriodicGrid:
                 values = np.where(np.abs(k) >= np.abs(k).max() * (1 - 1e-12), 0.0, values)
             self._derivatives[key] = Symbol(values)
         return self._derivatives[key]
+
+    def inverse_laplacian_symbol(self) -> Symbol:
+        """``1 / |k|²``, zero for the mean: what turns a vorticity into a stream function."""
+        if self._inverse_laplacian is None:
+            k2 = self.magnitude() ** 2
+            self._inverse_laplacian = Symbol(np.where(k2 > 0, 1.0 / np.where(k2 > 0, k2, 1.0), 0.0))
+        return self._inverse_laplacian
 
     def derivative(self, u: Array, order: int, axis: int = 0, scheme: str = "spectral") -> Array:
         """A derivative of a periodic field; leading axes of `u` are a batch.

@@ -14,6 +14,7 @@ from .rvm import RVM
 from .shooting import Shooting
 from .snapshots import DiscoveryWarning, Snapshots
 from .sparse_fit import SparseFit
+from .vorticity import vorticity_library
 
 __all__ = [
     "ETKF",
@@ -35,4 +36,5 @@ __all__ = [
     "evidence_path",
     "gaspari_cohn",
     "stability_selection",
+    "vorticity_library",
 ]

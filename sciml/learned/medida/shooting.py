@@ -122,8 +122,8 @@ class Shooting:
         ----------
         select : callable
             ``select(equations, slack) -> SparseFit`` for whitened equations with unit noise. `slack` is a
-            decrease of the misfit that is not worth a term yet: a fraction of what the present estimate leaves
-            unexplained, because far from the solution that holds errors of the linearisation too.
+            decrease of the misfit that is not worth a term yet: a fraction of what the present estimate
+            leaves unexplained, because far from the solution that holds errors of the linearisation too.
         passes : int
             At most.
         tolerance : float
