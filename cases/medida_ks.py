@@ -68,7 +68,7 @@ def exact_part(case: Case, tell: Callable[[str], None], library: Library) -> lis
     mirrored = np.roll(u[:, ::-1], 1, axis=1)
     case.claim("smallest asymmetry of a snapshot under u(x) -> -u(-x)",
                float(np.min(np.sqrt(np.mean((u + mirrored) ** 2, axis=1)))), ">=", 0.1)  # fmt: skip
-    perfect = (data.after - forecast(model(PERFECT, FINE), data.before, 1)) / DT
+    perfect = (data.after - forecast(model(PERFECT, FINE), data.before, 1, state=True)) / DT
     case.claim(
         "perfect model: one-step residual, root mean square",
         float(np.sqrt(np.mean(perfect**2))),

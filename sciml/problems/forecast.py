@@ -15,17 +15,20 @@ class BlowUpError(RuntimeError):
     """A run reached values that are not finite."""
 
 
-def forecast(stepper: Any, u: Array, steps: int, dt: float | None = None) -> Array:
+def forecast(stepper: Any, u: Array, steps: int, dt: float | None = None, *, state: bool = False) -> Array:
     """The field `steps` time steps after `u`.
 
     Parameters
     ----------
     stepper : TimeStepper
     u : array
-        A state, or a single field of a stepper with several time levels; leading axes are a batch.
+        One field per run; leading axes are a batch. A stepper that keeps several time levels starts from a
+        single field by its ``first_step``.
     steps : int
     dt : float, optional
         ``stepper.dt`` by default.
+    state : bool
+        `u` holds states of ``stepper.state_shape`` instead, with all time levels.
 
     Returns
     -------
@@ -34,24 +37,19 @@ def forecast(stepper: Any, u: Array, steps: int, dt: float | None = None) -> Arr
     """
     dt = stepper.dt if dt is None else dt
     levels = getattr(stepper, "levels", 1)
-    space = len(stepper.state_shape) - (levels > 1)
-    single = levels > 1 and tuple(u.shape[-space - 1 :]) != tuple(stepper.state_shape)
     with np.errstate(over="ignore", invalid="ignore"):  # blow-ups are the caller's to detect
-        if hasattr(stepper, "run"):
-            u = stepper.run(u, steps, dt)
-        else:
-            if single and steps > 0:
-                u, steps = stepper.first_step(u, 0.0, dt), steps - 1
-                single = False
-            for i in range(steps):
-                u = stepper.step(u, i * dt, dt)
-    if levels == 1 or single:
-        return u
-    return u[(..., -1, *(slice(None) for _ in range(space)))]
+        if levels == 1 or state:
+            u = _run(stepper, u, steps, dt)
+            return _last_level(stepper, u)
+        if hasattr(stepper, "run_from_field"):
+            return stepper.run_from_field(u, steps, dt)
+        if steps == 0:
+            return u
+        return _last_level(stepper, _run(stepper, stepper.first_step(u, 0.0, dt), steps - 1, dt))
 
 
 def trajectory(stepper: Any, u: Array, steps: int, every: int = 1, dt: float | None = None) -> Array:
-    """Fields along a run, the initial one first: shape ``(1 + steps // every, ..., *space)``.
+    """Fields along a run from single fields, the initial one first: ``(1 + steps // every, ..., *space)``.
 
     Raises
     ------
@@ -59,25 +57,31 @@ def trajectory(stepper: Any, u: Array, steps: int, every: int = 1, dt: float | N
         If a field is not finite; the message says when.
     """
     dt = stepper.dt if dt is None else dt
-    levels = getattr(stepper, "levels", 1)
-    space = len(stepper.state_shape) - (levels > 1)
-    last = (..., -1, *(slice(None) for _ in range(space)))
-    xp = array_namespace(u)
-    single = levels > 1 and tuple(u.shape[-space - 1 :]) != tuple(stepper.state_shape)
-    kept = [u if levels == 1 or single else u[last]]
+    kept, several = [u], getattr(stepper, "levels", 1) > 1
     with np.errstate(over="ignore", invalid="ignore"):
         for block in range(steps // every):
-            remaining = every
-            if single:
-                u, remaining, single = stepper.first_step(u, 0.0, dt), every - 1, False
-            if hasattr(stepper, "run") and remaining > 0:
-                u = stepper.run(u, remaining, dt)
+            if block == 0 and several:
+                u = _run(stepper, stepper.first_step(u, 0.0, dt), every - 1, dt)
             else:
-                for i in range(remaining):
-                    u = stepper.step(u, (block * every + i) * dt, dt)
-            kept.append(u if levels == 1 else u[last])
+                u = _run(stepper, u, every, dt)
+            kept.append(_last_level(stepper, u))
             require_finite(kept[-1], f"the run is not finite at t = {(block + 1) * every * dt:.4g}")
-    return xp.stack(kept)
+    return array_namespace(u).stack(kept)
+
+
+def _run(stepper: Any, u: Array, steps: int, dt: float) -> Array:
+    """`steps` steps of a state, by the stepper's own loop where it has one."""
+    if hasattr(stepper, "run"):
+        return stepper.run(u, steps, dt)
+    for i in range(steps):
+        u = stepper.step(u, i * dt, dt)
+    return u
+
+
+def _last_level(stepper: Any, u: Array) -> Array:
+    if getattr(stepper, "levels", 1) == 1:
+        return u
+    return u[(..., -1, *(slice(None) for _ in stepper.state_shape[1:]))]
 
 
 def require_finite(u: Array, message: str) -> Array:

@@ -224,11 +224,11 @@ def _analysed(
     for before, after in zip(observations.before, observations.after, strict=True):
         perturbed = np.repeat(before[None], members, axis=0)
         noise = spread * rng.standard_normal((members, *observations.space))
-        if before.ndim > after.ndim:
+        if observations.has_levels:
             perturbed[:, 1] += noise
         else:
             perturbed += noise
-        forecasts = forecast(model, perturbed, steps)
+        forecasts = forecast(model, perturbed, steps, state=observations.has_levels)
         require_finite(forecasts, "a member of the ensemble is not finite after its forecast")
         analysis = EnKF().analyse(forecasts, after, std, rng).mean(axis=0)
         analyses.append(analysis)

@@ -65,11 +65,14 @@ class EnKF:
         mean, anomalies = x.mean(axis=0), x - x.mean(axis=0)
         noise = noise_std * rng.standard_normal(x.shape)
         innovations = observation.reshape(-1) + noise - x
-        # B (B + R)^{-1} d in the space of the members: N x N instead of a matrix of all nodes.
-        n = len(x)
-        inner = anomalies @ anomalies.T / noise_std**2 + (n - 1) * np.eye(n)
-        weights = np.linalg.solve(inner, anomalies @ innovations.T / noise_std**2)
-        analysis = x + (anomalies.T @ weights).T
+        n, nodes = x.shape
+        if n < nodes:  # B (B + R)^{-1} d in the space of the members
+            inner = anomalies @ anomalies.T / noise_std**2 + (n - 1) * np.eye(n)
+            weights = np.linalg.solve(inner, anomalies @ innovations.T / noise_std**2)
+            analysis = x + (anomalies.T @ weights).T
+        else:
+            B = anomalies.T @ anomalies / (n - 1)
+            analysis = x + np.linalg.solve(B + noise_std**2 * np.eye(nodes), innovations.T).T @ B
         mean = analysis.mean(axis=0)
         return (mean + self.inflation * (analysis - mean)).reshape(members.shape)
 

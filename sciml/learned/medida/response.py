@@ -21,7 +21,7 @@ def misfit(model: Any, observations: Snapshots, steps: int) -> np.ndarray:
     BlowUpError
         If a forecast is not finite; the message says of which pair.
     """
-    reached = forecast(model, observations.before, steps)
+    reached = forecast(model, observations.before, steps, state=observations.has_levels)
     bad = ~np.isfinite(reached).reshape(len(reached), -1).all(axis=1)
     if bad.any():
         raise BlowUpError(
@@ -45,13 +45,14 @@ def response_columns(model: Any, observations: Snapshots, library: Library) -> n
     dt = observations.window
     if hasattr(model, "response"):
         return np.stack([model.response(a, b, dt) for a, b in zip(start, end, strict=True)])
-    base = forecast(model, observations.before, 1)
+    levels = observations.has_levels
+    base = forecast(model, observations.before, 1, state=levels)
     scale = float(np.std(observations.current))
     columns = []
     for a, b in zip(start, end, strict=True):
         step = 1e-6 * scale / max(float(np.sqrt(np.mean(a**2))), 1e-12 * scale)
-        moved = observations.before + step * (a if observations.before.shape == a.shape else a[:, None])
-        columns.append(0.5 * ((forecast(model, moved, 1) - base) / step + b))
+        moved = observations.before + step * (a[:, None] if levels else a)
+        columns.append(0.5 * ((forecast(model, moved, 1, state=levels) - base) / step + b))
     return np.stack(columns)
 
 

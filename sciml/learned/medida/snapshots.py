@@ -91,7 +91,12 @@ class Snapshots:
     @property
     def current(self) -> np.ndarray:
         """The fields at the start of each pair, without the older level."""
-        return self.before[:, 1] if self.before.ndim > self.after.ndim else self.before
+        return self.before[:, 1] if self.has_levels else self.before
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether `before` holds two time levels."""
+        return self.before.ndim > self.after.ndim
 
     def with_noise(self, std: float, rng: np.random.Generator) -> Snapshots:
         """Every value with independent normal noise of standard deviation `std`."""
@@ -121,7 +126,7 @@ class Snapshots:
             raise ValueError(
                 f"the model has fields of shape {space}; expected that of the snapshots, {self.space}"
             )
-        if self.before.ndim > self.after.ndim and levels == 1:
+        if self.has_levels and levels == 1:
             raise ValueError("before holds two time levels; expected one, as this model keeps a single level")
         ratio = self.window / model.dt
         steps = round(ratio)

@@ -102,5 +102,5 @@ def bic(equations: NormalEquations, support: np.ndarray, noise_std: float | None
     penalty = float(support.sum()) * np.log(max(rows, 2.0))
     if noise_std is not None:
         return rss / noise_std**2 * (rows / equations.rows) + penalty
-    floor = 1e-30 * equations.energy + 1e-300
+    floor = 1e-14 * equations.energy + 1e-300  # what cancellation leaves of an exact fit
     return rows * float(np.log(max(rss, floor) / equations.rows)) + penalty
