@@ -47,7 +47,7 @@ def exact_triples(n: int, seed: int) -> Snapshots:
     return Snapshots(np.array(before), np.array(after), DT)
 
 
-def window_pairs(n: int, seed: int) -> tuple[PeriodicGrid, Snapshots]:
+def window_pairs(n: int, seed: int, window: float = WINDOW) -> tuple[PeriodicGrid, Snapshots]:
     """`n` pairs a window apart, ten time units between pairs of one run, on 256 nodes."""
     runs = min(n, 10)
     grid, u = attractor(seed, runs)
@@ -55,10 +55,10 @@ def window_pairs(n: int, seed: int) -> tuple[PeriodicGrid, Snapshots]:
     before, after = [], []
     for _ in range(math.ceil(n / runs)):
         before.append(u)
-        u = forecast(stepper, u, round(WINDOW / 0.01))
+        u = forecast(stepper, u, round(window / 0.01))
         after.append(u)
         u = forecast(stepper, u, 1000)
-    return grid, Snapshots(np.concatenate(before)[:n], np.concatenate(after)[:n], WINDOW)
+    return grid, Snapshots(np.concatenate(before)[:n], np.concatenate(after)[:n], window)
 
 
 def observed(
