@@ -20,7 +20,7 @@ import scipy.sparse
 
 from .problems.problem import Problem
 
-__all__ = ["load_system", "load_vector"]
+__all__ = ["load_arrays", "load_system", "load_vector"]
 
 _RHS_KEYS = ("b", "rhs")
 _COMPRESSION = 1032
@@ -118,6 +118,17 @@ def load_vector(path: str | Path) -> np.ndarray:
         if name in found and _is_vector(found[name]):
             return _checked_vector(found[name], path)
     raise ValueError(f"{path}: holds no vector (found {_listing(found)}); expected one named b or rhs")
+
+
+def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a ``.npz`` file by name; pickles are never loaded.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        One line naming the file and what is wrong.
+    """
+    return _read(Path(path), {".npz": _read_npz})
 
 
 def _read(path: Path, readers: Mapping[str, Callable[[Path], dict[str, Any]]]) -> dict[str, Any]:

@@ -153,6 +153,32 @@ def compare(
 
 
 @app.command()
+def discover(
+    model: Annotated[str, typer.Argument(help="ks, burgers, kolmogorov, lorenz63 or lorenz96")],
+    data: Annotated[Path, typer.Argument(help=".npz with before, after, window; optionally noise, times")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="parameter of the model: --set diffusion=0.5")
+    ] = None,
+    dt: Annotated[float, typer.Option(help="time step of the model")] = 0.005,
+    window: Annotated[float | None, typer.Option(help="time between before and after")] = None,
+    noise: Annotated[str | None, typer.Option(help="standard deviation, or estimate")] = None,
+    assimilation: Annotated[str | None, typer.Option(help="enkf or letkf")] = None,
+    power: Annotated[int, typer.Option(min=1, help="largest power in the library")] = 4,
+    order: Annotated[int, typer.Option(min=1, help="largest derivative in the library")] = 4,
+    seed: Seed = 0,
+    save: Annotated[Path | None, typer.Option(help="write the model error here (JSON)")] = None,
+    plot: Plot = None,
+    json: Json = None,
+) -> int:
+    """Find the terms a shipped model lacks, from your own pairs of snapshots."""
+    from .discover import run_discover
+
+    return run_discover(
+        model, data, settings or [], dt, window, noise, assimilation, power, order, seed, save, plot, json
+    )
+
+
+@app.command()
 def info(json: Json = None) -> int:
     """Versions, threads, backends, and what runs where."""
     from .info import run_info

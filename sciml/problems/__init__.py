@@ -1,10 +1,18 @@
-"""Ready-made systems: Poisson problems with obstacles, heat steps, anisotropy, jumps; inclusions."""
+"""Ready-made systems: Poisson problems, inclusions, and time steppers for chaotic models."""
 
+from .burgers import burgers
 from .coefficients import anisotropic, jump_coefficient
+from .equation import SpectralEquation
+from .forecast import BlowUpError, forecast, trajectory
 from .geometry import GEOMETRIES, obstacle_mask
+from .kolmogorov import kolmogorov, kolmogorov_forcing, velocity
+from .kuramoto_sivashinsky import KS_CASES, KSCase, kuramoto_sivashinsky
+from .lorenz import lorenz63, lorenz96
 from .manufactured import Manufactured
 from .poisson import heat, open_top, poisson
 from .problem import Grid, Problem
+from .spectral import Fields, FourierMultiplier, PeriodicGrid, random_phases
+from .steppers import CNAB2, ETDRK4, RK4
 from .variational import (
     ShiftedSolve,
     VariationalProblem,
@@ -17,16 +25,33 @@ from .variational import (
 )
 
 __all__ = [
+    "CNAB2",
+    "ETDRK4",
     "GEOMETRIES",
+    "KS_CASES",
+    "RK4",
+    "BlowUpError",
+    "Fields",
+    "FourierMultiplier",
     "Grid",
+    "KSCase",
     "Manufactured",
+    "PeriodicGrid",
     "Problem",
     "ShiftedSolve",
+    "SpectralEquation",
     "VariationalProblem",
     "anisotropic",
     "bounded_least_squares",
+    "burgers",
+    "forecast",
     "heat",
     "jump_coefficient",
+    "kolmogorov",
+    "kolmogorov_forcing",
+    "kuramoto_sivashinsky",
+    "lorenz63",
+    "lorenz96",
     "membrane_over_ball",
     "obstacle_mask",
     "obstacle_sum",
@@ -34,5 +59,8 @@ __all__ = [
     "ouyang_xu_qp",
     "poisson",
     "policeman_and_burglar",
+    "random_phases",
     "refine",
+    "trajectory",
+    "velocity",
 ]
