@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from .amg import AMG
+from .deflation import Deflation
 from .fft import FFT
 from .incomplete import IncompleteCholesky
 from .jacobi import Jacobi
@@ -17,6 +18,7 @@ __all__ = [
     "LU",
     "PRECONDITIONERS",
     "SSOR",
+    "Deflation",
     "IncompleteCholesky",
     "Jacobi",
     "make_preconditioner",

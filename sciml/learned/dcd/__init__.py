@@ -1,0 +1,21 @@
+"""Deep conjugate directions: search directions from a network, made conjugate, with the residual always true."""
+
+from .data import BoxModes
+from .network import ARCHITECTURES, DirectionNet, architecture
+from .operator import DCDNetwork
+from .ritz import RitzModes, ritz_vectors
+from .solver import dcd
+from .train import direction_loss, train_dcd
+
+__all__ = [
+    "ARCHITECTURES",
+    "BoxModes",
+    "DCDNetwork",
+    "DirectionNet",
+    "RitzModes",
+    "architecture",
+    "dcd",
+    "direction_loss",
+    "ritz_vectors",
+    "train_dcd",
+]
