@@ -27,10 +27,9 @@ def dcd(
     law: Annotated[str, typer.Option(help="weighting of modes: octaves, or lowest (as published)")] = "octaves",
     steps: Steps = 3000,
     batch: Annotated[int, typer.Option(min=1, help="right-hand sides per step and process")] = 4,
-    lr: Annotated[float, typer.Option(help="largest learning rate")] = 2e-3,
-    harvest: Annotated[
-        int, typer.Option(min=0, help="steps of descent a right-hand side goes through first, at most")
-    ] = 4,
+    lr: Annotated[float, typer.Option(help="largest learning rate")] = 3e-3,
+    loss: Annotated[str, typer.Option(help="energy, or residual (as published)")] = "energy",
+    depth: Annotated[int, typer.Option(min=1, help="mean iterations a system is followed; 1 as published")] = 16,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
     device: Annotated[str, typer.Option(help="torch device to train on")] = "cpu",
     seed: Seed = 0,
@@ -53,8 +52,8 @@ def dcd(
             ritz_vectors(A, modes, steps=lanczos, seed=seed)
         data = RitzModes(modes, law)
     network, history = train_dcd(
-        A, data, architecture=architecture, steps=steps, batch=batch, lr=lr, harvest=harvest, seed=seed,
-        precision=precision, device=device, resume=resume,
+        A, data, architecture=architecture, steps=steps, batch=batch, lr=lr, loss=loss, depth=depth,
+        seed=seed, precision=precision, device=device, resume=resume,
         checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"),
     )  # fmt: skip
     command = " ".join(["sciml", *sys.argv[1:]])

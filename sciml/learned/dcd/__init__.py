@@ -3,9 +3,10 @@
 from .data import BoxModes
 from .network import ARCHITECTURES, DirectionNet, architecture
 from .operator import DCDNetwork
+from .replay import direction_loss
 from .ritz import RitzModes, ritz_vectors
 from .solver import dcd
-from .train import direction_loss, train_dcd
+from .train import train_dcd
 
 __all__ = [
     "ARCHITECTURES",

@@ -1,6 +1,6 @@
-"""Right-hand sides to train on: random combinations of eigenvectors, the low ones weighted.
+"""Systems to train on: random combinations of eigenvectors, the low ones weighted.
 
-In an empty box the eigenvectors are sines and cosines, so a fast transform makes as many right-hand sides as
+In an empty box the eigenvectors are sines and cosines, so a fast transform makes as many systems as
 wanted and nothing is stored: `BoxModes`. For any other operator Lanczos iterations find approximate
 eigenvectors, which are kept on disk: `sciml.learned.dcd.RitzModes`.
 """
@@ -25,17 +25,17 @@ LOWEST_SHARE, LOWEST_WEIGHT = 0.55, 9.0
 
 
 class Data(Protocol):
-    """Where training takes right-hand sides from."""
+    """Where training takes systems from."""
 
     shape: tuple[int, ...]
     """Of the grid."""
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Right-hand sides ``(size, *shape)``, float32, each with root mean square 1."""
+        """Solutions ``(size, *shape)``, float32, of any scale; their right-hand sides are computed from them."""
 
 
 def amplitudes(law: str, values: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
-    r"""Random coefficients ``(size, *values.shape)`` of modes with the eigenvalues `values`.
+    r"""Random coefficients of right-hand sides, ``(size, *values.shape)``, for modes with eigenvalues `values`.
 
     ``"lowest"`` is the published law: standard normal numbers, those of the lowest 55 % of the modes times 9.
     ``"octaves"`` multiplies by :math:`λ^{-s}` with an `s` drawn from [0, 1] for every right-hand side. In 3D the
@@ -58,12 +58,6 @@ def check_law(law: str) -> str:
     if law not in LAWS:
         raise ValueError(f"law is {law!r}; expected one of {', '.join(LAWS)}")
     return law
-
-
-def normalised(b: np.ndarray) -> np.ndarray:
-    """Each of ``(size, ...)`` with root mean square 1."""
-    axes = tuple(range(1, b.ndim))
-    return b / np.sqrt(np.mean(b * b, axis=axes, keepdims=True, dtype=np.float64)).astype(b.dtype)
 
 
 class BoxModes:
@@ -103,7 +97,7 @@ class BoxModes:
         if any(low == "periodic" for low, _ in A.bc):
             raise ValueError("A has periodic sides; expected Dirichlet or Neumann ones (use RitzModes)")
         self.shape, self.law = A.in_shape, check_law(law)
-        self.values = sum(np.ix_(*solver._eigenvalues))
+        self.values = np.asarray(sum(np.ix_(*solver._eigenvalues)))
         self._transforms = [TRANSFORMS[sides] for sides in A.bc]
 
     def synthesise(self, coefficients: np.ndarray) -> np.ndarray:
@@ -114,8 +108,9 @@ class BoxModes:
         return values
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Right-hand sides ``(size, *shape)``, float32, each with root mean square 1."""
-        return normalised(self.synthesise(amplitudes(self.law, self.values, rng, size)))
+        """Solutions ``(size, *shape)``, float32."""
+        coefficients = amplitudes(self.law, self.values, rng, size)
+        return self.synthesise(coefficients / np.where(self.values > 0, self.values, 1.0).astype(np.float32))
 
     def lowest(self, count: int) -> np.ndarray:
         """The eigenvectors of the `count` smallest eigenvalues, as columns ``(n, count)``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -104,7 +104,7 @@ class DirectionNet(nn.Module):
             "ndim": ndim, "channels": channels, "levels": levels, "before": before, "bottom": bottom,
             "after": after, "gain": float(gain), "linear": bool(linear),
         }  # fmt: skip
-        self._memory = torch.channels_last if ndim == 2 else torch.channels_last_3d
+        self._memory: Any = torch.channels_last if ndim == 2 else torch.channels_last_3d
         kind: Any = nn.Conv2d if ndim == 2 else nn.Conv3d
 
         def convolutions(count: int) -> nn.ModuleList:
@@ -116,7 +116,7 @@ class DirectionNet(nn.Module):
         self.up = nn.ModuleList(convolutions(2 * after) for _ in range(levels))
         self.last = kind(channels, 1, 1, bias=not linear)
         # Channels beside each other in memory: convolutions of few channels run several times faster.
-        self.to(memory_format=self._memory)
+        self.to(memory_format=self._memory)  # type: ignore[call-overload]
         if gain != 1.0:
             self._start_near_multigrid()
 
@@ -132,7 +132,7 @@ class DirectionNet(nn.Module):
             parameter.mul_(NOISE)
         self.first.weight[centre] += sign[:, None]
         for level in self.down:
-            for convolution in level:
+            for convolution in cast(nn.ModuleList, level):
                 convolution.weight[centre] += torch.eye(len(sign))
         self.last.weight += (sign / len(sign)).reshape(self.last.weight.shape)
 
@@ -153,7 +153,7 @@ class DirectionNet(nn.Module):
     def _level(self, x: torch.Tensor, level: int) -> torch.Tensor:
         if level == self.levels:
             return self._blocks(x, self.bottom)
-        first, *rest = self.down[level]
+        first, *rest = cast(nn.ModuleList, self.down[level])
         a = b = self._act(first(x))
         for i, convolution in enumerate(rest):
             if i % 2 == 0:
@@ -163,7 +163,7 @@ class DirectionNet(nn.Module):
         pool = nn.functional.avg_pool2d if self.ndim == 2 else nn.functional.avg_pool3d
         coarse = self._level(pool(b, 2), level + 1)
         fine = nn.functional.interpolate(coarse, scale_factor=2.0, mode="nearest")
-        return self._blocks(self.gain * fine + b, self.up[level])
+        return self._blocks(self.gain * fine + b, cast(nn.ModuleList, self.up[level]))
 
     def _blocks(self, x: torch.Tensor, convolutions: nn.ModuleList) -> torch.Tensor:
         for i in range(0, len(convolutions), 2):

@@ -58,7 +58,7 @@ class DCDNetwork(BaseOperator):
         super().__init__(grid, grid, "float32", ())
         self.net, self.A = net, A
         unknown = getattr(A, "fluid", None)
-        self._unknown = None if unknown is None or unknown.all() else unknown
+        self._unknown: Any = None if unknown is None or unknown.all() else unknown
         self._count = math.prod(grid) if self._unknown is None else int(np.count_nonzero(self._unknown))
         self._masks: dict[torch.device, torch.Tensor] = {}
 

@@ -14,7 +14,7 @@ import scipy.linalg
 
 from ...backends.namespace import norm2
 from ...operators import as_operator
-from .data import amplitudes, check_law, normalised
+from .data import amplitudes, check_law
 
 __all__ = ["RitzModes", "ritz_vectors"]
 
@@ -183,13 +183,13 @@ class RitzModes:
             )
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Right-hand sides ``(size, *shape)``, float32, each with root mean square 1."""
-        coefficients = amplitudes(self.law, self.values, rng, size)
-        b = np.zeros((size, self.vectors.shape[1]), dtype=np.float32)
+        """Solutions ``(size, *shape)``, float32."""
+        coefficients = amplitudes(self.law, self.values, rng, size) / self.values.astype(np.float32)
+        x = np.zeros((size, self.vectors.shape[1]), dtype=np.float32)
         for start in range(0, self.values.size, ROWS):
             part = slice(start, start + ROWS)
-            b += coefficients[:, part] @ self.vectors[part]
-        return normalised(b.reshape(size, *self.shape))
+            x += coefficients[:, part] @ self.vectors[part]
+        return x.reshape(size, *self.shape)
 
     def lowest(self, count: int) -> np.ndarray:
         """The Ritz vectors of the `count` smallest Ritz values, as columns ``(n, count)``."""

@@ -1,7 +1,8 @@
-"""Training of direction networks: unsupervised, on one operator, with the optimal scaling inside the loss."""
+"""Training of direction networks on one operator, with the optimal step inside the loss."""
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,22 +10,26 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...backends.namespace import from_numpy, sparse_from_scipy
+from ...backends.namespace import sparse_from_scipy
 from ...operators import MatrixOperator, PoissonOperator, as_operator
 from ..gradient import GradientTraining, data_parallel, set_seed
 from ..training import History, fit, stream
 from .data import BoxModes, Data
 from .network import DirectionNet, architecture
 from .operator import DCDNetwork
+from .replay import LOSSES, Replay
 from .solver import dcd
 
-__all__ = ["direction_loss", "torch_operator", "train_dcd"]
+__all__ = ["torch_operator", "train_dcd"]
 
-VALIDATION = 1_000_003
-"""Purpose of the random stream of held-out right-hand sides; ranks of processes count from 0."""
+POOL, VALIDATION = 1_000_003, 1_000_033
+"""Purposes of the random streams of first and of held-out systems; ranks of processes count from 0."""
+
+POOL_SIZE = 8
+"""Batches of systems in the pool."""
 
 HELD_OUT, HELD_OUT_ITERATIONS = 4, 10
-"""Right-hand sides the iterate is judged on, and iterations of `dcd` on each."""
+"""Systems the iterate is judged on, and iterations of `dcd` on each."""
 
 
 def train_dcd(
@@ -34,8 +39,9 @@ def train_dcd(
     architecture: str | Mapping[str, Any] = "small",
     steps: int = 3000,
     batch: int = 4,
-    lr: float = 2e-3,
-    harvest: int = 4,
+    lr: float = 3e-3,
+    loss: str = "energy",
+    depth: int = 16,
     seed: int = 0,
     precision: str = "float32",
     device: Any = "cpu",
@@ -46,28 +52,30 @@ def train_dcd(
     progress: bool | None = None,
     callback: Callable[[int, Mapping[str, float]], bool | None] | None = None,
 ) -> tuple[DCDNetwork, History]:
-    r"""Train a direction network on one operator.
+    """Train a direction network on one operator.
 
-    The loss of a right-hand side `b` and the network's answer `y` is
-    :math:`\|b - αAy\|^2 / \|b\|^2` with the best step :math:`α = ⟨y, b⟩ / ⟨y, Ay⟩` in the A-norm: no solution is
-    needed, and the scale of `y` does not matter.
+    The published recipe is ``loss="residual", depth=1`` with ``law="lowest"`` data: fresh right-hand sides, and
+    the residual that the best step along the network's direction leaves. The default follows systems through the
+    iterations of `dcd` and measures the energy instead, because a network is called with the residuals that it
+    leaves behind itself, and those are not distributed like the data.
 
     Parameters
     ----------
     A : PoissonOperator or matrix
         Symmetric positive definite.
     data : Data, optional
-        Right-hand sides: `BoxModes` (the default, for empty boxes), `RitzModes`, or anything with ``shape`` and
+        Systems: `BoxModes` (the default, for empty boxes), `RitzModes`, or anything with ``shape`` and
         ``sample(rng, size)``.
     architecture : str or mapping
         A name from `ARCHITECTURES`, or the arguments of `DirectionNet` without ``ndim``.
     steps, batch : int
-        Updates, and right-hand sides in each (per process in data parallel).
+        Updates, and systems in each (per process in data parallel).
     lr : float
         Largest learning rate of Adam; it falls linearly to zero.
-    harvest : int
-        Every batch first goes through up to this many steps of descent with the network as it is, so that the
-        network also sees residuals it leaves behind itself. 0: the data as they are, as published.
+    loss : {"energy", "residual"}
+        See `direction_loss`.
+    depth : int
+        Iterations a system is followed on average, see `Replay`.
     seed : int
         Of weights and data.
     precision : {"float32", "bfloat16"}
@@ -82,13 +90,18 @@ def train_dcd(
     Returns
     -------
     network : DCDNetwork
-        The iterate that was best on right-hand sides no step has seen: the mean factor by which ten iterations of
-        `dcd` reduce their residual, per iteration.
+        The iterate that was best on systems no step has seen: the mean factor by which ten iterations of `dcd`
+        reduce their residual, per iteration.
     history : History
 
     Raises
     ------
     TypeError, ValueError
+
+    Notes
+    -----
+    A run of one process that is interrupted and resumed ends with the weights of an uninterrupted one. Of several
+    processes each follows its own systems; resumed, all of them continue with those of the first.
 
     Examples
     --------
@@ -99,28 +112,32 @@ def train_dcd(
     3
     """
     A = as_operator(A)
-    for name, value, least in (("batch", batch, 1), ("harvest", harvest, 0)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} is {value!r}; expected an integer >= {least}")
+    for name, value in (("batch", batch), ("depth", depth)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} is {value!r}; expected a positive integer")
+    if loss not in LOSSES:
+        raise ValueError(f"loss is {loss!r}; expected one of {', '.join(LOSSES)}")
     data = BoxModes(A) if data is None else data
+    if math.prod(data.shape) != A.shape[0]:
+        raise ValueError(f"data has shape {data.shape}; expected {A.shape[0]} values to match A")
     settings = _settings(architecture, len(data.shape))
     with data_parallel() as (rank, size):
         set_seed(seed)
         net = DirectionNet(**settings).to(device)
         system = torch_operator(A, device)
-        held_out = _tensor(data.sample(stream(seed, 0, VALIDATION), HELD_OUT), device)
-
-        def loss(index: int) -> torch.Tensor:
-            rng = stream(seed, index, rank)
-            r = _tensor(data.sample(rng, batch), device)
-            for _ in range(int(rng.integers(0, harvest + 1))):
-                r = _left_behind(system, net, r)
-            return direction_loss(system, r, net(r))
+        replay = Replay(
+            system, data, stream(seed, rank, POOL), size=POOL_SIZE * batch, depth=depth, device=device
+        )
+        held_out = Replay(system, data, stream(seed, 0, VALIDATION), size=HELD_OUT, depth=1, device=device)
 
         def validate() -> float:
-            return _reduction(system, DCDNetwork(net, data.shape), held_out)
+            return _reduction(system, DCDNetwork(net, data.shape), held_out.errors)
 
-        training = GradientTraining(net, loss, steps=steps, lr=lr, clip=1.0, precision=precision)
+        training = _Training(
+            net, lambda index: replay.loss(net, stream(seed, index, rank), batch, loss), steps=steps, lr=lr,
+            clip=1.0, precision=precision,
+        )  # fmt: skip
+        training.replay = replay
         history = fit(
             training,
             steps=steps,
@@ -130,7 +147,7 @@ def train_dcd(
             checkpoint_every=checkpoint_every,
             resume=resume,
             fingerprint={
-                **net.settings, "grid": list(data.shape), "batch": batch, "lr": lr, "harvest": harvest,
+                **net.settings, "grid": list(data.shape), "batch": batch, "lr": lr, "loss": loss, "depth": depth,
                 "seed": seed, "precision": precision, "law": getattr(data, "law", None), "processes": size,
             },
             label="DCD network",
@@ -140,23 +157,17 @@ def train_dcd(
     return DCDNetwork(net, data.shape), history
 
 
-def direction_loss(A: Any, r: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    r"""Mean of :math:`\|r - αAy\|^2 / \|r\|^2` with the best step `α` in the A-norm.
+class _Training(GradientTraining):
+    """Gradient training whose state includes the systems in the middle of their solution."""
 
-    Parameters
-    ----------
-    A : operator on torch tensors
-    r, y : tensor ``(batch, *grid)``
-        Right-hand sides and the network's directions. The loss does not change when `y` is scaled.
+    replay: Replay
 
-    Returns
-    -------
-    tensor
-        Scalar; 1 for directions that help nothing, 0 for solutions.
-    """
-    left = _step(A, r, y)
-    axes = tuple(range(1, r.ndim))
-    return (left.square().sum(axes) / r.square().sum(axes)).mean()
+    def state(self) -> Any:
+        return {**super().state(), "replay": self.replay.state()}
+
+    def load(self, state: Any) -> None:
+        super().load(state)
+        self.replay.load(state["replay"])
 
 
 def torch_operator(A: Any, device: Any = "cpu") -> Any:
@@ -178,36 +189,17 @@ def torch_operator(A: Any, device: Any = "cpu") -> Any:
     return MatrixOperator(matrix, A.properties)
 
 
-def _step(A: Any, r: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """``r − α A y``: the residual that the best step along `y` leaves."""
-    axes = tuple(range(1, r.ndim))
-    with torch.autocast(r.device.type, enabled=False):
-        y = y.to(r.dtype)
-        Ay = torch.stack([A(v.reshape(A.in_shape)).reshape(v.shape) for v in y])
-        alpha = (y * r).sum(axes, keepdim=True) / (y * Ay).sum(axes, keepdim=True)
-        return r - alpha * Ay
-
-
-@torch.no_grad()
-def _left_behind(A: Any, net: DirectionNet, r: torch.Tensor) -> torch.Tensor:
-    """The normalised residual after a step of descent with the network's directions."""
-    left = _step(A, r, net(r))
-    return left / left.square().mean(tuple(range(1, r.ndim)), keepdim=True).sqrt()
-
-
-def _reduction(A: Any, network: DCDNetwork, right_hand_sides: torch.Tensor) -> float:
+def _reduction(A: Any, network: DCDNetwork, solutions: torch.Tensor) -> float:
     """Geometric mean of the factor by which an iteration of `dcd` reduces the residual."""
     logarithms = []
-    for b in right_hand_sides:
+    for x in solutions:
+        b = A(x.reshape(A.in_shape))
         settings: dict[str, Any] = {"rtol": 0.0, "maxiter": HELD_OUT_ITERATIONS, "on_failure": "ignore"}
-        history = dcd(A, b.reshape(A.in_shape), network, **settings).residual_history
-        logarithms.append(np.log(max(history[-1], 1e-30) / history[0]) / HELD_OUT_ITERATIONS)
-    return float(np.exp(np.mean(logarithms)))
+        history = dcd(A, b, network, **settings).residual_history
+        # A run may end early at rounding level, which is as good as can be.
+        logarithms.append(math.log(max(history[-1] / history[0], 1e-7)) / max(1, len(history) - 1))
+    return math.exp(sum(logarithms) / len(logarithms))
 
 
 def _settings(given: str | Mapping[str, Any], ndim: int) -> dict[str, Any]:
     return architecture(given, ndim) if isinstance(given, str) else {"ndim": ndim, **given}
-
-
-def _tensor(values: np.ndarray, device: Any) -> torch.Tensor:
-    return from_numpy(np.ascontiguousarray(values, dtype=np.float32), "torch", device=device)
