@@ -17,19 +17,21 @@ __all__ = ["dcd"]
 @app.command(cls=VariadicShape)
 def dcd(
     output: Output,
-    shape: Annotated[list[int], typer.Option(help="cells per axis, two or three numbers: --shape 32 32 32")],
-    architecture: Annotated[str, typer.Option(help="dcd-64, dcd-128 (as published), small or linear")] = "small",
+    shape: Annotated[list[int], typer.Option(help="cells per axis: --shape 32 32 32")],
+    architecture: Annotated[
+        str, typer.Option(help="dcd-64, dcd-128 (as published), small or linear")
+    ] = "small",
     bc: Annotated[str, typer.Option(help="sides of the box, as in `sciml solve`")] = "open-top",
     modes: Annotated[
         Path | None, typer.Option(help="folder of Ritz vectors; made there by Lanczos if it does not exist")
     ] = None,
     lanczos: Annotated[int, typer.Option(min=1, help="Lanczos iterations, with --modes")] = 1000,
-    law: Annotated[str, typer.Option(help="weighting of modes: octaves, or lowest (as published)")] = "octaves",
+    law: Annotated[str, typer.Option(help="weights of modes: octaves, or lowest (as published)")] = "octaves",
     steps: Steps = 3000,
     batch: Annotated[int, typer.Option(min=1, help="right-hand sides per step and process")] = 4,
     lr: Annotated[float, typer.Option(help="largest learning rate")] = 3e-3,
     loss: Annotated[str, typer.Option(help="energy, or residual (as published)")] = "energy",
-    depth: Annotated[int, typer.Option(min=1, help="mean iterations a system is followed; 1 as published")] = 16,
+    depth: Annotated[int, typer.Option(min=1, help="iterations a system is followed; 1 as published")] = 16,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
     device: Annotated[str, typer.Option(help="torch device to train on")] = "cpu",
     seed: Seed = 0,
@@ -67,5 +69,5 @@ def _report(network: Any, history: Any, output: Path) -> None:
 
     line = f"{output}: {network!r}, {history.steps} steps in {history.seconds:.0f} s"
     if history.best is not None:
-        line += f"; on unseen right-hand sides an iteration of dcd leaves {history.best[1]:.3f} of the residual"
+        line += f"; an iteration of dcd leaves {history.best[1]:.3f} of an unseen residual"
     Console(width=200).print(line, highlight=False)

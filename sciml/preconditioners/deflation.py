@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.linalg
 
-from ..backends.namespace import Array, is_array, is_numpy
+from ..backends.namespace import Array, backend_name, is_array, is_numpy
 from ..operators import BaseOperator, as_operator
 from .jacobi import Jacobi
 
@@ -17,9 +17,10 @@ __all__ = ["Deflation"]
 class Deflation(BaseOperator):
     r"""A preconditioner made exact on the span of given vectors, in symmetric (balancing) form.
 
-    With :math:`Q = W (W^T A W)^{-1} W^T` and :math:`P = I - A Q` it applies :math:`P^T M P + Q`, which is symmetric
-    positive definite whenever `A` and `M` are: plain conjugate gradients then see the rest of the spectrum
-    only. An application costs four products with the ``n × k`` matrices `W` and `AW`, which it stores.
+    With :math:`Q = W (W^T A W)^{-1} W^T` and :math:`P = I - A Q` it applies :math:`P^T M P + Q`, which is
+    symmetric positive definite whenever `A` and `M` are: plain conjugate gradients then see the rest of the
+    spectrum only. An application costs four products with the ``n × k`` matrices `W` and `AW`, which it
+    stores.
 
     Parameters
     ----------
@@ -61,8 +62,8 @@ class Deflation(BaseOperator):
         if A.shape[1] != n:
             raise ValueError(f"A has shape {A.shape}; Deflation expects a square operator")
         if not is_numpy(W):
-            kind = "array of another library" if is_array(W) else type(W).__name__
-            raise TypeError(f"W is an {kind}; Deflation expects a NumPy array")
+            kind = f"{backend_name(W)} array" if is_array(W) else type(W).__name__
+            raise TypeError(f"W is a {kind}; Deflation expects a NumPy array")
         if W.ndim != 2 or W.shape[0] != n or not 1 <= W.shape[1] <= n:
             raise ValueError(f"W has shape {W.shape}; expected ({n}, k) with 1 <= k <= {n}")
         M = Jacobi(A) if M is None else as_operator(M)

@@ -1,4 +1,4 @@
-"""Deep conjugate directions: search directions from a network, made conjugate, with the residual always true."""
+"""Deep conjugate directions: a network proposes search directions, conjugation makes a solver of it."""
 
 from .data import BoxModes
 from .network import ARCHITECTURES, DirectionNet, architecture

@@ -31,17 +31,17 @@ class Data(Protocol):
     """Of the grid."""
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
-        """Solutions ``(size, *shape)``, float32, of any scale; their right-hand sides are computed from them."""
+        """Solutions ``(size, *shape)``, float32; their right-hand sides are computed from them."""
 
 
 def amplitudes(law: str, values: np.ndarray, rng: np.random.Generator, size: int) -> np.ndarray:
-    r"""Random coefficients of right-hand sides, ``(size, *values.shape)``, for modes with eigenvalues `values`.
+    r"""Random coefficients ``(size, *values.shape)`` of right-hand sides over modes of the given eigenvalues.
 
-    ``"lowest"`` is the published law: standard normal numbers, those of the lowest 55 % of the modes times 9.
-    ``"octaves"`` multiplies by :math:`λ^{-s}` with an `s` drawn from [0, 1] for every right-hand side. In 3D the
-    number of modes below `λ` grows like :math:`λ^{3/2}`, so that the published law leaves almost nothing for
-    the few lowest ones, on which convergence hangs; :math:`s = 3/4` gives every octave of the spectrum the same
-    share. Modes with the eigenvalue 0 get none.
+    ``"lowest"`` is the published law: standard normal numbers, those of the lowest 55 % of the modes times
+    9. ``"octaves"`` multiplies by :math:`λ^{-s}` with an `s` drawn from [0, 1] for every right-hand side. In
+    3D the number of modes below `λ` grows like :math:`λ^{3/2}`, so that the published law leaves almost
+    nothing for the few lowest ones, on which convergence hangs; :math:`s = 3/4` gives every octave of the
+    spectrum the same share. Modes with the eigenvalue 0 get none.
     """
     coefficients = rng.standard_normal((size, *values.shape), dtype=np.float32)
     positive = values > 0
@@ -93,9 +93,9 @@ class BoxModes:
     def __init__(self, A: Any, law: str = "octaves"):
         solver = FFT(A)
         if not solver.exact:
-            raise ValueError("A has obstacles or variable coefficients; expected an empty box (use RitzModes)")
+            raise ValueError("A has obstacles or variable coefficients; BoxModes expects an empty box")
         if any(low == "periodic" for low, _ in A.bc):
-            raise ValueError("A has periodic sides; expected Dirichlet or Neumann ones (use RitzModes)")
+            raise ValueError("A has periodic sides; BoxModes expects Dirichlet or Neumann ones")
         self.shape, self.law = A.in_shape, check_law(law)
         self.values = np.asarray(sum(np.ix_(*solver._eigenvalues)))
         self._transforms = [TRANSFORMS[sides] for sides in A.bc]

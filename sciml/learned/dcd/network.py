@@ -43,10 +43,10 @@ def architecture(name: str, ndim: int) -> dict[str, Any]:
 class DirectionNet(nn.Module):
     r"""A fully convolutional network on one channel: any grid size, no knowledge of the geometry.
 
-    On each of `levels` resolutions `before` convolutions, then average pooling; `bottom` residual blocks on the
-    coarsest; on the way up nearest-neighbour interpolation, a skip connection and `after` residual blocks.
-    All convolutions are 3 cells wide with zero padding; the first one is linear, every other one is followed by
-    a ReLU, and skips are added after it.
+    On each of `levels` resolutions `before` convolutions, then average pooling; `bottom` residual blocks on
+    the coarsest; on the way up nearest-neighbour interpolation, a skip connection and `after` residual
+    blocks. All convolutions are 3 cells wide with zero padding; the first one is linear, every other one is
+    followed by a ReLU, and skips are added after it.
 
     Parameters
     ----------
@@ -57,9 +57,9 @@ class DirectionNet(nn.Module):
     before, bottom, after : int
         Convolutions (an even number) and residual blocks of two convolutions, as above.
     gain : float
-        Factor on what comes from the coarser grid. The inverse of a second-order operator grows by 4 from one
-        grid to the next coarser one; with that factor an identity on every level is an additive multigrid cycle,
-        so weights start near it. 1 is the published network, with random initial weights.
+        Factor on what comes from the coarser grid. The inverse of a second-order operator grows by 4 from
+        one grid to the next coarser one; with that factor an identity on every level is an additive
+        multigrid cycle, so weights start near it. 1 is the published network, with random initial weights.
     linear : bool
         No activations and no biases: a linear map, and the cheapest to train.
 
@@ -108,7 +108,9 @@ class DirectionNet(nn.Module):
         kind: Any = nn.Conv2d if ndim == 2 else nn.Conv3d
 
         def convolutions(count: int) -> nn.ModuleList:
-            return nn.ModuleList(kind(channels, channels, 3, padding=1, bias=not linear) for _ in range(count))
+            return nn.ModuleList(
+                kind(channels, channels, 3, padding=1, bias=not linear) for _ in range(count)
+            )
 
         self.first = kind(1, channels, 3, padding=1, bias=not linear)
         self.down = nn.ModuleList(convolutions(before) for _ in range(levels))

@@ -13,7 +13,7 @@ import torch
 
 from ...backends.namespace import Array, backend_name, is_complex, norm2
 from ...operators import BaseOperator, as_operator
-from ..base import WeightFile, load_weights, save_weights
+from ...weights import WeightFile, load_weights, save_weights
 from .network import DirectionNet, architecture
 
 __all__ = ["DCDNetwork"]
@@ -22,9 +22,9 @@ __all__ = ["DCDNetwork"]
 class DCDNetwork(BaseOperator):
     r"""A trained direction network on one grid, usable as `M` in `cg` and `fcg` and in `dcd`.
 
-    Applies :math:`r \mapsto \rho\, f(r / \rho)` with `ρ` the root mean square of the residual over the unknowns,
-    so that scaling `r` scales the result. It is not linear, not symmetric, and knows nothing of `A` but which
-    cells carry an unknown; only the direction of what it returns means something.
+    Applies :math:`r \mapsto \rho\, f(r / \rho)` with `ρ` the root mean square of the residual over the
+    unknowns, so that scaling `r` scales the result. It is not linear, not symmetric, and knows nothing of
+    `A` but which cells carry an unknown; only the direction of what it returns means something.
 
     The network lives in torch. NumPy arrays are handed to a network on the CPU and come back as NumPy arrays
     (they share the memory of the machine); torch tensors must be on the network's device. Nothing is moved
@@ -116,7 +116,8 @@ class DCDNetwork(BaseOperator):
             return DCDNetwork(self.net, self.in_shape)
         if len(A.in_shape) != self.net.ndim:
             raise ValueError(
-                f"A acts on arrays of shape {A.in_shape}; the network expects a grid with {self.net.ndim} axes"
+                f"A acts on arrays of shape {A.in_shape}; expected a grid with {self.net.ndim} axes "
+                "for this network"
             )
         return DCDNetwork(self.net, A.in_shape, A=A)
 

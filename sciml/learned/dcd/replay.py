@@ -24,10 +24,10 @@ def direction_loss(
 ) -> torch.Tensor:
     r"""What is left after the best step along `y`, as a share; the mean over the batch.
 
-    The step :math:`α = ⟨y, r⟩ / ⟨y, Ay⟩` minimises the A-norm of the error along `y`, so the scale of `y` does not
-    matter. ``"residual"`` is the published loss :math:`\|r - αAy\|^2 / \|r\|^2`. ``"energy"`` is the share of the
-    squared A-norm of the error, :math:`1 - ⟨y, r⟩^2 / (⟨y, Ay⟩⟨e, r⟩)`, which is what the step minimises and never
-    exceeds 1.
+    The step :math:`α = ⟨y, r⟩ / ⟨y, Ay⟩` minimises the A-norm of the error along `y`, so the scale of `y`
+    does not matter. ``"residual"`` is the published loss :math:`\|r - αAy\|^2 / \|r\|^2`. ``"energy"`` is
+    the share of the squared A-norm of the error, :math:`1 - ⟨y, r⟩^2 / (⟨y, Ay⟩⟨e, r⟩)`, which is what the
+    step minimises and never exceeds 1.
 
     Parameters
     ----------

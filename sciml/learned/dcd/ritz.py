@@ -36,7 +36,8 @@ def ritz_vectors(
 ) -> RitzModes:
     """Run Lanczos iterations with full reorthogonalisation and store the Ritz vectors.
 
-    Memory stays that of a few vectors: the basis and the result, `steps` vectors in float32 each, are on disk.
+    Memory stays that of a few vectors: the basis and the result, `steps` vectors in float32 each, are on
+    disk.
 
     Parameters
     ----------

@@ -30,9 +30,9 @@ def dcd(
 ) -> SolveResult:
     """Solve ``A x = b`` with search directions from a trained network.
 
-    In every iteration the network proposes a direction for the current residual; it is made A-orthogonal to the
-    last `memory` directions, the step minimises the A-norm of the error along it, and the residual is recomputed
-    as ``b − A x``. The error never grows in the A-norm, whatever the network returns.
+    In every iteration the network proposes a direction for the current residual; it is made A-orthogonal to
+    the last `memory` directions, the step minimises the A-norm of the error along it, and the residual is
+    recomputed as ``b − A x``. The error never grows in the A-norm, whatever the network returns.
 
     Parameters
     ----------
@@ -41,8 +41,8 @@ def dcd(
     b : array of shape ``(n,)``, ``A.in_shape`` or ``(n, k)``
         Right-hand side; the columns of ``(n, k)`` are solved one after another.
     network : DCDNetwork or operator, optional
-        Where directions come from. A `DCDNetwork` is put on the grid of `A` first, whatever grid it was trained
-        on. Without one the residual itself is the direction, and the method is conjugate gradients.
+        Where directions come from. A `DCDNetwork` is put on the grid of `A` first, whatever grid it was
+        trained on. Without one the residual itself is the direction, and the method is conjugate gradients.
     x0 : array like `b`, optional
         Initial guess; zero by default.
     M : optional
@@ -69,8 +69,9 @@ def dcd(
 
     Notes
     -----
-    This is flexible conjugate gradients, ``sciml.fcg(A, b, M=network, memory=2)``, with the residual recomputed
-    instead of updated: one more product with `A` per iteration, and a residual that is always the true one.
+    This is flexible conjugate gradients, ``sciml.fcg(A, b, M=network, memory=2)``, with the
+    residual recomputed instead of updated: one more product with `A` per iteration, and a residual that is
+    always the true one.
 
     References
     ----------

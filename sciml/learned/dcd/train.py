@@ -54,10 +54,10 @@ def train_dcd(
 ) -> tuple[DCDNetwork, History]:
     """Train a direction network on one operator.
 
-    The published recipe is ``loss="residual", depth=1`` with ``law="lowest"`` data: fresh right-hand sides, and
-    the residual that the best step along the network's direction leaves. The default follows systems through the
-    iterations of `dcd` and measures the energy instead, because a network is called with the residuals that it
-    leaves behind itself, and those are not distributed like the data.
+    The published recipe is ``loss="residual", depth=1`` with ``law="lowest"`` data: fresh right-hand sides,
+    and the residual that the best step along the network's direction leaves. The default follows systems
+    through the iterations of `dcd` and measures the energy instead, because a network is called with the
+    residuals that it leaves behind itself, and those are not distributed like the data.
 
     Parameters
     ----------
@@ -90,8 +90,8 @@ def train_dcd(
     Returns
     -------
     network : DCDNetwork
-        The iterate that was best on systems no step has seen: the mean factor by which ten iterations of `dcd`
-        reduce their residual, per iteration.
+        The iterate that was best on systems no step has seen: the mean factor by which ten iterations of
+        `dcd` reduce their residual, per iteration.
     history : History
 
     Raises
@@ -100,8 +100,9 @@ def train_dcd(
 
     Notes
     -----
-    A run of one process that is interrupted and resumed ends with the weights of an uninterrupted one. Of several
-    processes each follows its own systems; resumed, all of them continue with those of the first.
+    A run of one process that is interrupted and resumed ends with the weights of an
+    uninterrupted one. Of several processes each follows its own systems; resumed, all of them continue with
+    those of the first.
 
     Examples
     --------
@@ -147,8 +148,9 @@ def train_dcd(
             checkpoint_every=checkpoint_every,
             resume=resume,
             fingerprint={
-                **net.settings, "grid": list(data.shape), "batch": batch, "lr": lr, "loss": loss, "depth": depth,
-                "seed": seed, "precision": precision, "law": getattr(data, "law", None), "processes": size,
+                **net.settings, "grid": list(data.shape), "batch": batch, "lr": lr, "loss": loss,
+                "depth": depth, "seed": seed, "precision": precision, "law": getattr(data, "law", None),
+                "processes": size,
             },
             label="DCD network",
             progress=progress if rank == 0 else False,
