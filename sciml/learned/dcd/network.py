@@ -134,7 +134,7 @@ class DirectionNet(nn.Module):
             parameter.mul_(NOISE)
         self.first.weight[centre] += sign[:, None]
         for level in self.down:
-            for convolution in cast(nn.ModuleList, level):
+            for convolution in cast(Any, level):
                 convolution.weight[centre] += torch.eye(len(sign))
         self.last.weight += (sign / len(sign)).reshape(self.last.weight.shape)
 

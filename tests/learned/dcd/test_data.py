@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from sciml import PoissonOperator  # noqa: E402
-from sciml.learned.dcd.data import LAWS, BoxModes, amplitudes  # noqa: E402
-from sciml.learned.dcd.ritz import RitzModes, ritz_vectors  # noqa: E402
+from sciml import PoissonOperator
+from sciml.learned.dcd.data import LAWS, BoxModes, amplitudes
+from sciml.learned.dcd.ritz import RitzModes, ritz_vectors
 
 SIDES = {
     "dirichlet": "dirichlet",
