@@ -18,6 +18,7 @@ open top; obstacles come from seeds that no training has used (it uses no obstac
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -224,9 +225,10 @@ def figure(growth: dict[str, list[dict[str, Any]]], rows: list[dict[str, Any]]) 
             ax.plot(*zip(*points, strict=True), "o-", color=colour, label=name, markersize=4, linewidth=1.6)
         ax.set_yscale("log")
         ax.set_xlabel("share of solid cells" if what == "solid" else "cells per axis (box)")
-        ax.set_ylabel(f"iterations to {RTOL:g}")
+        ax.set_ylabel(f"iterations to a residual of {RTOL:.0e}")
     over[1].set_xscale("log", base=2)
     over[1].set_xticks([row["cells"] for row in growth["cells"]])
+    over[1].xaxis.set_minor_formatter(lambda value, _: "")
     over[1].xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     drawing.legend(*over[0].get_legend_handles_labels(), loc="outside upper left", ncols=5, frameon=False)
     grid = rows[-1]["grid"]
@@ -234,6 +236,9 @@ def figure(growth: dict[str, list[dict[str, Any]]], rows: list[dict[str, Any]]) 
     names = [row["method"] for row in last]
     bars.barh(names, [row["total_seconds"] for row in last], color=[colours.get(n, "0.75") for n in names])
     bars.set_xscale("log")
+    decades = [math.log10(row["total_seconds"]) for row in last]
+    bars.set_xlim(10.0 ** math.floor(min(decades)), 10.0 ** math.ceil(max(decades)))
+    bars.xaxis.set_minor_formatter(lambda value, _: "")
     bars.invert_yaxis()
     bars.set_xlabel(f"set-up + solve, seconds (balls, {grid})")
     for ax in drawing.axes:
@@ -282,8 +287,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     training = network.in_shape
     with progress() as tell:
         tell("loading compiled kernels")
-        for method in known.values():
-            measure(scene((12,) * ndim, "balls", 0), method)
+        for family in (None, *FAMILIES):  # some geometries need kernels that others do not
+            for method in known.values():
+                measure(scene((24,) * ndim, family, 0), method)
         unseen = unseen_rows(known, training, SEEDS[size], tell)
         rows = method_rows(known, shapes, tell)
         growth = {
