@@ -289,7 +289,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         tell("loading compiled kernels")
         for family in (None, *FAMILIES):  # some geometries need kernels that others do not
             for method in known.values():
-                measure(scene((24,) * ndim, family, 0), method)
+                measure(scene((24,) * 3 if ndim == 3 else (64,) * 2, family, 0), method)
         unseen = unseen_rows(known, training, SEEDS[size], tell)
         rows = method_rows(known, shapes, tell)
         growth = {
