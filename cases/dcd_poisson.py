@@ -43,7 +43,7 @@ FIRST_SEED = 1000
 # Cells per axis: the table of methods, the growth with fill, the growth with size.
 METHOD_CELLS = {3: {"small": [32], "paper": [64, 128]}, 2: {"small": [64], "paper": [256, 512]}}
 SIZES = {
-    3: {"small": [16, 32, 48], "paper": [16, 32, 64, 128]},
+    3: {"small": [16, 32, 64], "paper": [16, 32, 64, 128]},
     2: {"small": [32, 64, 128], "paper": [32, 64, 128, 256, 512]},
 }
 FILLS = (0.0, 0.1, 0.2, 0.3, 0.4)
@@ -273,6 +273,7 @@ def claims(case: Case, unseen: list[dict[str, Any]], rows: list[dict[str, Any]])
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     arguments.add_argument("--network", default="dcd3d", help="shipped weights or a weight file")
+    arguments.add_argument("--geometries", type=int, help="unseen geometries per family; 3 or 20 by default")
     given = arguments.parse_args(argv)
     import torch
 
@@ -290,7 +291,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         for family in (None, *FAMILIES):  # some geometries need kernels that others do not
             for method in known.values():
                 measure(scene((24,) * 3 if ndim == 3 else (64,) * 2, family, 0), method)
-        unseen = unseen_rows(known, training, SEEDS[size], tell)
+        unseen = unseen_rows(known, training, given.geometries or SEEDS[size], tell)
         rows = method_rows(known, shapes, tell)
         growth = {
             "solid": growth_rows(
