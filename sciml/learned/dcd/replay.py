@@ -60,6 +60,11 @@ class Replay:
     def __init__(self, A: Any, data: Data, rng: np.random.Generator, *, size: int, depth: int, device: Any):
         self.A, self.data, self.depth, self.device = A, data, depth, device
         self.errors = self._new(rng, size)
+        unknown = getattr(A, "fluid", None)
+        # What a network says about cells without an unknown is cut off in use, so in training too.
+        self._unknown = (
+            None if unknown is None or unknown.all() else from_numpy(unknown, "torch", device=device)
+        )
         empty = torch.zeros((MEMORY, size, *data.shape), device=device)
         self.directions, self.products = empty, empty.clone()
 
@@ -78,6 +83,7 @@ class Replay:
         scale = _rms(r)
         r, error = r / scale, error / scale
         y = net(r).to(r.dtype)
+        y = y if self._unknown is None else y * self._unknown
         y = y / _rms(y)
         d = y
         for p, q in kept:

@@ -100,9 +100,8 @@ def train_dcd(
 
     Notes
     -----
-    A run of one process that is interrupted and resumed ends with the weights of an
-    uninterrupted one. Of several processes each follows its own systems; resumed, all of them continue with
-    those of the first.
+    A run of one process that is interrupted and resumed ends with the weights of an uninterrupted one. Of
+    several processes each follows its own systems; resumed, all of them continue with those of the first.
 
     Examples
     --------
@@ -148,8 +147,8 @@ def train_dcd(
             checkpoint_every=checkpoint_every,
             resume=resume,
             fingerprint={
-                **net.settings, "grid": list(data.shape), "batch": batch, "lr": lr, "loss": loss,
-                "depth": depth, "seed": seed, "precision": precision, "law": getattr(data, "law", None),
+                **net.settings, "operator": repr(A), "grid": list(data.shape), "batch": batch, "lr": lr,
+                "loss": loss, "depth": depth, "seed": seed, "precision": precision, "law": getattr(data, "law", None),
                 "processes": size,
             },
             label="DCD network",

@@ -20,7 +20,14 @@ from sciml import PoissonOperator, cg  # noqa: E402
 from sciml.cli import main  # noqa: E402
 from sciml.learned import load, load_weights  # noqa: E402
 from sciml.learned.checkpoint import load_checkpoint  # noqa: E402
-from sciml.learned.dcd import BoxModes, DCDNetwork, dcd, direction_loss, train_dcd  # noqa: E402
+from sciml.learned.dcd import (  # noqa: E402
+    BoxModes,
+    DCDNetwork,
+    dcd,
+    direction_loss,
+    ritz_vectors,
+    train_dcd,
+)
 from sciml.learned.dcd.replay import LOSSES, Replay  # noqa: E402
 from sciml.learned.dcd.train import torch_operator  # noqa: E402
 from sciml.learned.training import stream  # noqa: E402
@@ -118,6 +125,21 @@ def test_the_pool_advances_systems_as_the_solver_does():
     np.testing.assert_allclose(np.cumprod(shares), energies[1:], rtol=2e-3)
 
 
+def test_cells_without_an_unknown_stay_out_of_the_training(tmp_path):
+    solid = np.zeros((8, 8), dtype=bool)
+    solid[2:5, 3:6] = True
+    A = PoissonOperator((8, 8), cells=solid)
+    data = ritz_vectors(A, tmp_path / "modes", steps=30)
+    pool = Replay(torch_operator(A), data, stream(0, 0), size=4, depth=100, device="cpu")
+    network = DCDNetwork.untrained("small", (8, 8))
+    for i in range(4):
+        share = float(pool.loss(network.net, stream(0, i), 4, "energy").detach())
+        assert 0.0 <= share <= 1.0
+    assert bool((pool.errors[:, torch.from_numpy(solid)] == 0).all())
+    _, history = train_dcd(A, data, architecture=TINY, steps=2, batch=2)
+    assert np.all(np.isfinite(history.loss))
+
+
 def test_a_depth_of_one_is_fresh_data_only():
     A = box()
     pool = Replay(torch_operator(A), BoxModes(A), stream(0, 0), size=8, depth=1, device="cpu")
@@ -190,6 +212,8 @@ def test_another_run_is_refused(tmp_path):
     train(steps=1, checkpoint=path)
     with pytest.raises(ValueError, match="belongs to a run with depth = 16, but this one has 2"):
         train(steps=1, checkpoint=path, depth=2)
+    with pytest.raises(ValueError, match="belongs to a run with operator ="):
+        train_dcd(PoissonOperator((8, 8)), architecture=TINY, steps=1, batch=2, seed=5, checkpoint=path)
 
 
 def test_training_makes_a_network_that_beats_conjugate_gradients():
