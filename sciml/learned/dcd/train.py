@@ -148,8 +148,8 @@ def train_dcd(
             resume=resume,
             fingerprint={
                 **net.settings, "operator": repr(A), "grid": list(data.shape), "batch": batch, "lr": lr,
-                "loss": loss, "depth": depth, "seed": seed, "precision": precision, "law": getattr(data, "law", None),
-                "processes": size,
+                "loss": loss, "depth": depth, "seed": seed, "precision": precision,
+                "law": getattr(data, "law", None), "processes": size,
             },
             label="DCD network",
             progress=progress if rank == 0 else False,
