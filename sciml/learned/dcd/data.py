@@ -116,6 +116,9 @@ class BoxModes:
         """The eigenvectors of the `count` smallest eigenvalues, as columns ``(n, count)``."""
         n = math.prod(self.shape)
         chosen = np.argsort(self.values, axis=None, kind="stable")[:count]
-        coefficients = np.zeros((len(chosen), n))
-        coefficients[np.arange(len(chosen)), chosen] = 1.0
-        return self.synthesise(coefficients.reshape(-1, *self.shape)).reshape(-1, n).T
+        vectors = np.empty((n, len(chosen)))
+        for column, mode in enumerate(chosen):
+            one = np.zeros(n)
+            one[mode] = 1.0
+            vectors[:, column] = self.synthesise(one.reshape(self.shape)).reshape(-1)
+        return vectors
