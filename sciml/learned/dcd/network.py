@@ -17,6 +17,9 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 """Settings of `DirectionNet` by name. The first two are the published networks for 64³ and 128³ cells."""
 
+LIMITS = {"channels": (1, 1024), "levels": (0, 16), "before": (2, 64), "bottom": (0, 64), "after": (0, 64)}
+"""Of the settings: the header of a weight file alone must not be able to take all memory or time."""
+
 NOISE = 0.1
 """Share of torch's usual random initial weights in networks that start near a multigrid cycle."""
 
@@ -89,12 +92,12 @@ class DirectionNet(nn.Module):
         linear: bool = False,
     ):
         super().__init__()
-        for name, value, least in (
-            ("channels", channels, 1), ("levels", levels, 0), ("before", before, 2), ("bottom", bottom, 0),
-            ("after", after, 0),
+        for name, value in (
+            ("channels", channels), ("levels", levels), ("before", before), ("bottom", bottom), ("after", after)
         ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name} is {value!r}; expected an integer >= {least}")
+            least, most = LIMITS[name]
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise ValueError(f"{name} is {value!r}; expected an integer from {least} to {most}")
         if before % 2:
             raise ValueError(f"before is {before!r}; expected an even number")
         if ndim not in (2, 3):

@@ -85,14 +85,14 @@ class DCDNetwork(BaseOperator):
         config = dict(weights.config)
         try:
             shape = config.pop("shape")
-            net = DirectionNet(**config)
-            network = cls(net, shape)
+            with torch.device("meta"):  # shapes only: what does not fit the file is never allocated
+                expected = cls(DirectionNet(**config), shape).net.state_dict()
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"{weights.source}: its configuration builds no network ({error})") from None
-        state = net.state_dict()
-        weights.require({name: tuple(value.shape) for name, value in state.items()}, dtype="float32")
+        weights.require({name: tuple(value.shape) for name, value in expected.items()}, dtype="float32")
+        net = DirectionNet(**config)
         net.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in weights.tensors.items()})
-        return network
+        return cls(net, shape)
 
     def save(self, path: str | os.PathLike[str], *, training: Mapping[str, Any]) -> Path:
         """Write the weights; `training` says how they were made, see `sciml.learned.WeightFile`."""

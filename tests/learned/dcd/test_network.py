@@ -55,8 +55,8 @@ def test_a_network_that_starts_near_multigrid_helps_before_training():
     ("settings", "sentence"),
     [
         ({"before": 3}, "before is 3; expected an even number"),
-        ({"channels": 0}, "channels is 0; expected an integer >= 1"),
-        ({"levels": 1.5}, r"levels is 1\.5; expected an integer >= 0"),
+        ({"channels": 0}, "channels is 0; expected an integer from 1 to 1024"),
+        ({"levels": 1.5}, r"levels is 1\.5; expected an integer from 0 to 16"),
         ({"ndim": 4}, "ndim is 4; expected 2 or 3"),
     ],
     ids=["odd", "channels", "levels", "ndim"],
@@ -194,8 +194,22 @@ def mutilated(tmp_path, change):
         (lambda c, t: c.update(depth=3), "its configuration builds no network .*'depth'"),
         (lambda c, t: c.update(channels="8"), "its configuration builds no network .*channels"),
         (lambda c, t: c.update(shape=[8, 8, 8]), "its configuration builds no network"),
+        (lambda c, t: c.update(levels=10**9), "its configuration builds no network .*levels is 1000000000"),
+        (lambda c, t: c.update(channels=1024), "'first.weight' has shape"),
     ],
-    ids=["missing", "extra", "shape", "dtype", "nan", "no-grid", "unknown", "type", "axes"],
+    ids=[
+        "missing",
+        "extra",
+        "shape",
+        "dtype",
+        "nan",
+        "no-grid",
+        "unknown",
+        "type",
+        "axes",
+        "endless",
+        "huge",
+    ],
 )
 def test_weights_that_do_not_fit_are_refused_by_name(change, sentence, tmp_path):
     path = mutilated(tmp_path, change)
