@@ -92,9 +92,10 @@ class DirectionNet(nn.Module):
         linear: bool = False,
     ):
         super().__init__()
-        for name, value in (
-            ("channels", channels), ("levels", levels), ("before", before), ("bottom", bottom), ("after", after)
-        ):  # fmt: skip
+        counts = {
+            "channels": channels, "levels": levels, "before": before, "bottom": bottom, "after": after,
+        }  # fmt: skip
+        for name, value in counts.items():
             least, most = LIMITS[name]
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise ValueError(f"{name} is {value!r}; expected an integer from {least} to {most}")
