@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from . import mri, train_multigrid  # noqa: F401  (the latter registers its command)
 from .train import app as train_app
+from .variadic import VariadicShape
 
 __all__ = ["app"]
 
@@ -47,25 +48,6 @@ def _sentence(error: Exception) -> str:
     ):
         text = f"{type(error).__name__}: {text}"
     return " ".join(text.split())
-
-
-class VariadicShape(TyperCommand):
-    """Lets ``--shape 128 128 128`` stand as it is written: one option, several numbers."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        expanded: list[str] = []
-        inside = False
-        for arg in args:
-            if arg == "--shape" or arg.startswith("--shape="):
-                inside, first = True, arg == "--shape"
-                expanded.append(arg)
-            elif inside and arg.isdigit():
-                expanded += [arg] if first else ["--shape", arg]
-                first = False
-            else:
-                inside = False
-                expanded.append(arg)
-        return super().parse_args(ctx, expanded)
 
 
 app = typer.Typer(

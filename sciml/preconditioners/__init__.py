@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from .amg import AMG
+from .deflation import Deflation
 from .fft import FFT
 from .incomplete import IncompleteCholesky
 from .jacobi import Jacobi
@@ -21,6 +22,7 @@ __all__ = [
     "LU",
     "PRECONDITIONERS",
     "SSOR",
+    "Deflation",
     "IncompleteCholesky",
     "Jacobi",
     "LearnedMultigrid",
