@@ -79,7 +79,7 @@ class RIM:
     >>> from sciml.learned.rim import RIM
     >>> rim = RIM(channels=4, steps=2)
     >>> rim
-    <RIM indrnn-4, 2 steps, cg, 396 parameters>
+    <RIM indrnn-4, 2 steps, cg, 675 parameters>
     >>> result = rim(np.eye(64, dtype=complex), np.ones(64, dtype=complex), image_shape=(8, 8))
     >>> result.status.name, result.iterations, result.x.shape
     ('FIXED', 2, (8, 8))
@@ -126,7 +126,7 @@ class RIM:
     def __call__(
         self,
         A: Any,
-        y: Array,
+        b: Array,
         *,
         x0: Array | None = None,
         rtol: float = 0.0,
@@ -144,8 +144,9 @@ class RIM:
         A : operator
             Linear, of images ``(height, width)`` or a batch ``(..., height, width)`` to data, of any array
             library on the CPU or the device the weights live on (`to`).
-        y : array of shape ``A.out_shape`` or flat
-        x0 : array of shape ``A.in_shape`` (flat if `y` is), optional
+        b : array of shape ``A.out_shape`` or flat
+            The data, `y` below.
+        x0 : array of shape ``A.in_shape`` (flat if `b` is), optional
             First image; ``Aᴴ y`` by default.
         rtol, atol : float
             Stop early when ``‖y − A x‖₂ ≤ max(rtol ‖y‖₂, atol)``: with `atol` the norm of the noise, this is the
@@ -173,7 +174,7 @@ class RIM:
             For arguments that do not fit, before any work starts.
         """
         A = _of_images(as_operator(A), image_shape)
-        self._check(A, y)
+        self._check(A, b)
         if noise is not None and not (isinstance(noise, int | float) and 0 < noise < math.inf):
             raise ValueError(f"noise is {noise!r}; expected a positive standard deviation")
         if maxiter is None:
@@ -190,7 +191,7 @@ class RIM:
             return status
 
         return run(
-            self._name(), iterate, A, y, x0=x0, M=None, rtol=rtol, atol=atol, maxiter=maxiter,
+            self._name(), iterate, A, b, x0=x0, M=None, rtol=rtol, atol=atol, maxiter=maxiter,
             callback=callback, on_failure=on_failure, square=False,
         )  # fmt: skip
 
@@ -216,26 +217,26 @@ class RIM:
         system.matvecs += 2 * normal.applications
         return status
 
-    def _check(self, A: Any, y: Any) -> None:
+    def _check(self, A: Any, b: Any) -> None:
         """What `run` does not: images, complex or real, and where the weights live."""
         if len(A.in_shape) < 2:
             raise ValueError(
                 f"A acts on arrays of shape {A.in_shape}; expected images (height, width), or image_shape=(h, w)"
             )
-        if not is_array(y):
-            raise TypeError(f"y is a {type(y).__name__}; expected an array (NumPy, CuPy, torch)")
-        is_real = not (is_complex(y) or A.dtype.kind == "c")
+        if not is_array(b):
+            raise TypeError(f"b is a {type(b).__name__}; expected an array (NumPy, CuPy, torch)")
+        is_real = not (is_complex(b) or A.dtype.kind == "c")
         if is_real != (self.config["components"] == 1):
             kinds = ("complex", "real") if is_real else ("real", "complex")
             raise TypeError(
                 f"these weights are for {kinds[0]} images (components = {self.config['components']}), "
-                f"but A and y are {kinds[1]}"
+                f"but A and b are {kinds[1]}"
             )
         home = next(self.module.parameters()).device
-        place = y.device if backend_name(y) == "torch" else device(y)
-        kind = "cpu" if backend_name(y) in ("numpy", "array-api-strict") else str(place).lower()
+        place = device(b)
+        kind = "cpu" if backend_name(b) in ("numpy", "array-api-strict") else str(place).lower()
         if (home.type == "cpu") != ("cpu" in kind):
-            raise TypeError(f"the weights live on {home} but y on {place}; expected the same device: rim.to(...)")
+            raise TypeError(f"the weights live on {home} but b on {place}; expected the same device: rim.to(...)")
 
     # -- weights ------------------------------------------------------------------------------
     @property
