@@ -56,6 +56,7 @@ def train_rim(
     weighting: str = "logspace",
     self_supervised: float | None = None,
     clip: float = 1.0,
+    precision: str = "float32",
     validate_every: int | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
     checkpoint_every: float = 60.0,
@@ -90,6 +91,8 @@ def train_rim(
         `loss` is then the relative error of the data.
     clip : float
         Largest norm of the gradient.
+    precision : {"float32", "bfloat16"}
+        Of the networks; operators keep that of the samples.
     validate_every, checkpoint, checkpoint_every, resume, fingerprint, progress, callback
         As `sciml.learned.fit` takes them. The settings of `rim` and of the training are part of the
         fingerprint.
@@ -146,7 +149,7 @@ def train_rim(
         marks = {"rim": rim.config, "seed": seed, "lr": lr, "batch": batch, "loss": loss,
                  "weighting": weighting, "self_supervised": self_supervised}  # fmt: skip
         return fit(
-            GradientTraining(rim.module, draw_loss, steps=steps, lr=lr, clip=clip),
+            GradientTraining(rim.module, draw_loss, steps=steps, lr=lr, clip=clip, precision=precision),
             steps=steps, validate=validate if held_out else None, validate_every=validate_every,
             checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
             fingerprint={**marks, **(fingerprint or {})}, label="RIM", progress=progress, callback=callback,
