@@ -11,17 +11,19 @@ from sciml.operators import BaseOperator, CallableOperator
 
 
 class MaskedFourier(BaseOperator):
-    """Unitary Fourier transform with some locations set to zero: a scanner with one coil."""
+    """Unitary Fourier transform, low frequencies in the middle, some set to zero: a scanner with one coil."""
 
     def __init__(self, mask: Any, dtype: Any = "complex128"):
         super().__init__(mask.shape, mask.shape, dtype)
         self.mask = mask
 
     def _apply(self, x):
-        return self.mask * array_namespace(x).fft.fftn(x, axes=(-2, -1), norm="ortho")
+        xp = array_namespace(x)
+        return self.mask * xp.fft.fftshift(xp.fft.fftn(x, axes=(-2, -1), norm="ortho"), axes=(-2, -1))
 
     def _apply_adjoint(self, y):
-        return array_namespace(y).fft.ifftn(self.mask * y, axes=(-2, -1), norm="ortho")
+        xp = array_namespace(y)
+        return xp.fft.ifftn(xp.fft.ifftshift(self.mask * y, axes=(-2, -1)), axes=(-2, -1), norm="ortho")
 
     def astype(self, dtype):
         return self if np.dtype(dtype) == self.dtype else self.changed(dtype)
