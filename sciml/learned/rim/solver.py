@@ -173,7 +173,7 @@ class RIM:
         TypeError, ValueError
             For arguments that do not fit, before any work starts.
         """
-        A = _of_images(as_operator(A), image_shape)
+        A = of_images(as_operator(A), image_shape)
         self._check(A, b)
         if noise is not None and not (isinstance(noise, int | float) and 0 < noise < math.inf):
             raise ValueError(f"noise is {noise!r}; expected a positive standard deviation")
@@ -329,7 +329,8 @@ class _OfImages(BaseOperator):
         return _OfImages(self.A.astype(dtype), self.in_shape)
 
 
-def _of_images(A: Any, image_shape: Any) -> Any:
+def of_images(A: Any, image_shape: Any) -> Any:
+    """`A` on images of `image_shape`, where that is given and `A` acts on flat vectors."""
     if image_shape is None or tuple(image_shape) == A.in_shape:
         return A
     shape = tuple(image_shape)

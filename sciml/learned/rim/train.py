@@ -11,11 +11,12 @@ import numpy as np
 import torch
 
 from ...backends.namespace import Array
+from ...operators import as_operator
 from ..gradient import GradientTraining, data_parallel
 from ..training import History, fit, stream
 from .bridge import TorchOperator, to_torch
 from .loss import LOSSES, WEIGHTINGS, unrolled_loss
-from .solver import RIM, normal_operator
+from .solver import RIM, normal_operator, of_images
 from .ssdu import Selected, data_error, split_mask
 
 __all__ = ["Sample", "train_rim"]
@@ -31,11 +32,11 @@ class Sample:
     Attributes
     ----------
     A : operator
-        Of images to data, as `RIM` takes it.
+        Of images to data, as `RIM` takes it; of flat vectors where `x` tells their shape.
     y : array
         Data, of shape ``A.out_shape``.
     x : array or None
-        The image, of shape ``A.in_shape``; None where only data are known, see `train_rim`.
+        The image; None where only data are known, see `train_rim`.
     """
 
     A: Any
@@ -163,13 +164,14 @@ class _Judge:
         self.rim, self.loss, self.share = rim, LOSSES[loss], share
 
     def errors(self, sample: Sample, rng: np.random.Generator) -> list[torch.Tensor]:
-        self.rim._check(sample.A, sample.y)
-        A, y = TorchOperator(sample.A, sample.y), to_torch(sample.y)
+        operator = of_images(as_operator(sample.A), None if sample.x is None else tuple(sample.x.shape))
+        self.rim._check(operator, sample.y)
+        A, y = TorchOperator(operator, sample.y), to_torch(sample.y)
         if self.share is not None:
             return self._on_data(A, y, rng)
         if sample.x is None:
             raise ValueError("the sample has no image x; expected one, or self_supervised=share")
-        estimates, unit = self._estimates(A, TorchOperator(normal_operator(sample.A), sample.y), y)
+        estimates, unit = self._estimates(A, TorchOperator(normal_operator(operator), sample.y), y)
         target = to_torch(sample.x) / unit
         return [self.loss(x, target) for x in estimates]
 
