@@ -1,10 +1,10 @@
 """The same recurrent inference machine on tomography: from 20 views, through a SciPy sparse matrix.
 
 Nothing in `sciml.learned.rim` knows what MRI is. Here the operator is a sparse matrix of line integrals
-(parallel beams, 20 angles) and images are real; the class is the one that reconstructs MRI scans, with weights
-trained in this run on slices of three heads. Another head judges, and one of another contrast (T2). Beside it stand
-least squares with Tikhonov's regularisation and the l1 norm of wavelet coefficients, their weights chosen on
-validation slices.
+(parallel beams, 20 angles) and images are real; the class is the one that reconstructs MRI scans, with
+weights trained in this run on slices of three heads. Another head judges, and one of another contrast (T2).
+Beside it stand least squares with Tikhonov's regularisation and with the l1 norm of wavelet coefficients,
+their weights chosen on validation slices.
 
 Claim: the RIM whose gradient is preconditioned by CG is at least as good as the better one of them.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse
 from _common import Case, parser, progress
 
-from sciml import as_operator, cg, forward_backward
+from sciml import CallableOperator, as_operator, cg, forward_backward
 from sciml.learned.rim import RIM, Sample, train_rim
 from sciml.operators import AffineSum, WaveletL1
 from sciml.operators.rows import operator_norm
@@ -80,7 +80,6 @@ def tikhonov(A: Any, y: np.ndarray, weight: float) -> np.ndarray:
 
 def wavelets(A: Any, y: np.ndarray, weight: float) -> np.ndarray:
     """``½ ‖A x − y‖² + weight max|Aᵀ y| ‖W x‖₁``, by accelerated forward-backward splitting."""
-    from sciml import CallableOperator
 
     def normal(x: np.ndarray) -> np.ndarray:
         return (A.H @ (A @ x.reshape(-1))).reshape(N, N)

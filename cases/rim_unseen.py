@@ -1,15 +1,15 @@
 """A recurrent inference machine on what it has not been trained for: contrast, masks, noise, maps, lesions.
 
-The network saw T1-weighted heads under two kinds of masks with true coil maps, four to twelve coils, noise of up to
-2 %, and never a lesion. Each condition changes one of these. Compressed sensing and the network get the
+The network saw T1-weighted heads under two kinds of masks with true coil maps, four to twelve coils, noise of
+up to 2 %, and never a lesion. Each condition changes one of these. Compressed sensing and the network get the
 same data and maps; the weight of compressed sensing is chosen on validation scans of the same condition, so
 that it adapts where the network cannot.
 
-In white matter of the test head, dark lesions are painted as multiple sclerosis shows them on T1. Their contrast after
-reconstruction, over that in the image that was scanned, tells what a reader would still see.
+In white matter of the test head, dark lesions are painted as multiple sclerosis shows them on T1. Their
+contrast after reconstruction, over that in the image that was scanned, tells what a reader would still see.
 
-Claims: lesions keep at least as much contrast as with compressed sensing; coil maps estimated from the data cost
-at most 1.5 dB; on the unseen contrast the network still gains 6 dB on zero filling.
+Claims: lesions keep at least as much contrast as with compressed sensing; coil maps estimated from the data
+cost at most 1.5 dB; on the unseen contrast the network still gains 6 dB on zero filling.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ ACS = 24
 SLICES = {"small": (1, 1), "paper": (6, 15)}
 """Validation scans per condition, test scans per condition."""
 
-CANDIDATES = {"small": slice(1, 4), "paper": slice(None)}
+CANDIDATES = {"small": slice(1, None, 2), "paper": slice(None)}
 LESION_SLICES = {"small": 3, "paper": 15}
 ZERO, CS, LEARNED = "zero-filled", "l1-wavelet CS", "RIM"
 
@@ -59,8 +59,9 @@ class Condition:
     maps: Callable[..., np.ndarray] | None = None
 
     def scan(self, image: np.ndarray, seed: Any) -> Scan:
-        """One scan; with estimated maps, the reference is what a perfect reconstruction with them would be."""
-        mask = sampling_mask(self.mask, SHAPE, self.acceleration, seed=seed, **({"acs": self.acs} if self.acs else {}))
+        """One scan; with estimated maps, the reference is what a perfect one with them would show."""
+        centre = {"acs": self.acs} if self.acs else {}
+        mask = sampling_mask(self.mask, SHAPE, self.acceleration, seed=seed, **centre)
         made = simulate(image, mask, coils=self.coils, noise=self.noise, seed=[*seed, 1])
         return made if self.maps is None else made.with_maps(self.maps(made.y, acs=self.acs))
 
@@ -98,7 +99,9 @@ def compare(
     method, candidates = METHODS[CS]
     tell("choosing the weight of compressed sensing")
     # The validation head is T1: nobody has T2 to choose a weight on before the first T2 scan is judged.
-    weight = tuned(method, candidates[CANDIDATES[size]], condition.scans("validation", for_validation, seed + 1000))
+    scans = condition.scans("validation", for_validation, seed + 1000)
+    # The grid is one for noise of 1 %; the best weight grows with the noise.
+    weight = tuned(method, [w * condition.noise / 0.01 for w in candidates[CANDIDATES[size]]], scans)
     judged = condition.scans(f"test-{condition.contrast}", for_test, seed)
     methods = {ZERO: (METHODS[ZERO][0], 0.0), CS: (method, weight), LEARNED: (reconstruct(rim), 0.0)}
     rows = []
@@ -144,7 +147,9 @@ def figure(rows: list[dict[str, Any]], ratios: dict[str, np.ndarray], example: A
     left, right = top.subplots(1, 2, gridspec_kw={"width_ratios": (2.1, 1)})
     names = list(dict.fromkeys(row["condition"] for row in rows))
     for method, colour in colours.items():
-        values = [next(r["PSNR"] for r in rows if (r["condition"], r["method"]) == (n, method)) for n in names]
+        values = [
+            next(r["PSNR"] for r in rows if (r["condition"], r["method"]) == (n, method)) for n in names
+        ]
         left.plot(values, np.arange(len(names)), "o", color=colour, label=method, markersize=7)
     left.set_yticks(np.arange(len(names)), names)
     left.invert_yaxis()
@@ -175,14 +180,18 @@ def figure(rows: list[dict[str, Any]], ratios: dict[str, np.ndarray], example: A
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     """Run the case."""
     arguments = parser(__doc__)
-    arguments.add_argument("--weights", type=Path, default=None, help="weights to judge; the shipped ones by default")
+    arguments.add_argument(
+        "--weights", type=Path, default=None, help="weights to judge; the shipped ones by default"
+    )
     options = arguments.parse_args(argv)
     case = Case("rim_unseen", options)
     rim = load(options.weights or shipped("rim-mri"))
     rows: list[dict[str, Any]] = []
     with progress() as tell:
         for name, condition in CONDITIONS.items():
-            found = compare(condition, rim, options.size, options.seed, lambda what, name=name: tell(f"{name}: {what}"))
+            found = compare(
+                condition, rim, options.size, options.seed, lambda what, name=name: tell(f"{name}: {what}")
+            )
             rows += [{"condition": name, **row} for row in found]
         weight = next(r["weight"] for r in rows if r["condition"] == "as in training" and r["method"] == CS)
         count = LESION_SLICES[options.size]
@@ -195,7 +204,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     for name, values in ratios.items():
         median, low, high = bootstrap_median(values, seed=options.seed)
         lesions.append({"method": name, "lesions": len(values), "median": median, "low": low, "high": high})
-    case.table("share of the lesions' contrast that is kept, Gaussian 2D 8x (median and 95 % interval)", lesions,
+    case.table("share of the lesions' contrast that is kept (median, 95 % interval)", lesions,
                method="", lesions="d", median=".3f", low=".3f", high=".3f")  # fmt: skip
     value = {(r["condition"], r["method"]): r["PSNR"] for r in rows}
     kept = {r["method"]: r["median"] for r in lesions}

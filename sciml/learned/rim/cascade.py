@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from .network import Hidden, UpdateNetwork, from_channels, to_channels
-from .steps import STEPS, CGStep
+from .steps import STEPS, CGStep, LearnedStep
 
 __all__ = ["CONSISTENCY", "Block", "Cascade", "Memory"]
 
@@ -32,16 +32,12 @@ class Block(nn.Module):
     with: the soft consistency of the variational network (Sriram et al., arXiv:2004.06688), in image space.
     """
 
-    def __init__(
-        self, network: UpdateNetwork, step: nn.Module, steps: int, consistency: str = "implicit"
-    ):
+    def __init__(self, network: UpdateNetwork, step: LearnedStep, steps: int, consistency: str = "implicit"):
         super().__init__()
         self.network, self.step, self.steps = network, step, steps
         self.consistency = nn.Parameter(torch.ones(1)) if consistency == "explicit" else None
 
-    def forward(
-        self, x: torch.Tensor, g: torch.Tensor, normal: Any, t: int, memory: Memory
-    ) -> torch.Tensor:
+    def forward(self, x: torch.Tensor, g: torch.Tensor, normal: Any, t: int, memory: Memory) -> torch.Tensor:
         """The image after step `t`; `memory` is brought up to date.
 
         Parameters
@@ -60,7 +56,7 @@ class Block(nn.Module):
         if not isinstance(length, float):
             x = x - length * direction
         x = x + from_channels(change, x)
-        if self.consistency is not None and t == self.steps - 1:
+        if self.consistency is not None and t == self.steps - 1 and memory.first_gradient is not None:
             x = x - self.consistency * memory.first_gradient
         return x
 
@@ -82,6 +78,7 @@ class Cascade(nn.Module):
         components: int,
     ):
         super().__init__()
+        self.steps = steps
         options = {"iterations": cg_iterations} if STEPS[step] is CGStep else {}
         self.blocks = nn.ModuleList(
             Block(
@@ -94,16 +91,16 @@ class Cascade(nn.Module):
         )
 
     def schedule(self, length: int) -> Iterator[tuple[Any, int]]:
-        """Block and step number within it, for `length` steps; the last block goes on where more are asked."""
-        steps = self.blocks[0].steps
+        """Block, and number of the step within it, for `length` steps; the last block takes what is left."""
+        blocks = list(self.blocks)
         for i in range(length):
-            k = min(i // steps, len(self.blocks) - 1)
-            yield self.blocks[k], i - k * steps
+            k = min(i // self.steps, len(blocks) - 1)
+            yield blocks[k], i - k * self.steps
 
     def forward(self, A: Any, normal: Any, y: torch.Tensor, x: torch.Tensor) -> list[torch.Tensor]:
         """Estimates after every step of every block, starting from `x`."""
         memory, estimates = Memory(), []
-        for block, t in self.schedule(len(self.blocks) * self.blocks[0].steps):
+        for block, t in self.schedule(len(self.blocks) * self.steps):
             x = block(x, A._apply_adjoint(A._apply(x) - y), normal, t, memory)
             estimates.append(x)
         return estimates

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import nn
 
@@ -29,7 +27,7 @@ class GRU(nn.Module):
         r &= σ(W_r a + b_r + U_r h), \quad z = σ(W_z a + b_z + U_z h),\\
         n &= \tanh(W_n a + b_n + r (U_n h)), \quad h' = (1 - z) n + z h
 
-    Source: Cho et al., arXiv:1406.1078, with the reset gate after `U_n`, as the reference code of the RIM has it.
+    Source: Cho et al., arXiv:1406.1078, with the reset gate after `U_n`, as in the RIM's reference code.
     """
 
     def __init__(self, channels: int, kernel: int = 1):
@@ -54,7 +52,7 @@ class MGU(nn.Module):
     .. math::
         f = σ(W_f a + b_f + U_f h), \quad c = \tanh(W_c a + b_c + f (U_c h)), \quad h' = c + f (h - c)
 
-    Source: Zhou, Wu, Zhang and Zhou, arXiv:1603.09420, as the reference code of the RIM has it.
+    Source: Zhou, Wu, Zhang and Zhou, arXiv:1603.09420, as in the RIM's reference code.
     """
 
     def __init__(self, channels: int, kernel: int = 1):
@@ -76,9 +74,10 @@ class MGU(nn.Module):
 class IndRNN(nn.Module):
     """Independently recurrent unit: ``h' = ReLU(W a + b + u h)`` with one number `u` per channel.
 
-    It starts as nearly no memory: `W` and `u` are drawn with standard deviation ``1 / (channels (1 + kernel²))``.
+    It starts as nearly no memory: `W` and `u` are drawn with a standard deviation of
+    ``1 / (channels (1 + kernel²))``.
 
-    Source: Li, Li, Cook, Zhu and Gao, arXiv:1803.04831, as the reference code of the RIM has it.
+    Source: Li, Li, Cook, Zhu and Gao, arXiv:1803.04831, as in the RIM's reference code.
     """
 
     def __init__(self, channels: int, kernel: int = 1):

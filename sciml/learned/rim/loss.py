@@ -45,9 +45,7 @@ def step_weights(steps: int, weighting: str = "logspace") -> torch.Tensor:
     return torch.logspace(-1.0, 0.0, steps)
 
 
-def unrolled_loss(
-    errors: Sequence[torch.Tensor], steps: int, weighting: str = "logspace"
-) -> torch.Tensor:
+def unrolled_loss(errors: Sequence[torch.Tensor], steps: int, weighting: str = "logspace") -> torch.Tensor:
     """Mean over blocks of ``Σ_t w_t e_t / steps``: every step's error has its own weight.
 
     (The public code multiplies every error by the whole weight vector, so that all steps weigh the same.)

@@ -40,7 +40,7 @@ def scan_sampler(stream: ScanStream, device: Any = "cpu") -> Callable[[np.random
 def validation_scans(
     images: np.ndarray, shape: Sequence[int], *, count: int = 3, coils: int = 8, noise: float = 0.01
 ) -> list[Scan]:
-    """The same few scans always: `count` images spread over `images`, with every mask of `VALIDATION_MASKS`."""
+    """The same few scans always: `count` images spread over `images`, each under all `VALIDATION_MASKS`."""
     picks = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int)
     return [
         simulate(images[i], sampling_mask(kind, shape, R, seed=n), coils=coils, noise=noise, seed=n)

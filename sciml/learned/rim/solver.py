@@ -70,8 +70,9 @@ class RIM:
     and data otherwise. The data may have any scale: the networks see images in units of the largest modulus
     of ``Aᴴ y``.
 
-    Sources: Putzky and Welling, arXiv:1706.04008; Lønning et al., Med. Image Anal. 53 (2019) 64-78; the paper on
-    IndRNN cells for MRI is arXiv:2012.07819. The papers' networks are ``RIM(cell=..., channels=64, step="learned")``.
+    Sources: Putzky and Welling, arXiv:1706.04008; Lønning et al., Med. Image Anal. 53 (2019) 64-78;
+    IndRNN cells for MRI: arXiv:2012.07819. The papers' networks are
+    ``RIM(cell=..., channels=64, step="learned")``.
 
     Examples
     --------
@@ -149,8 +150,8 @@ class RIM:
         x0 : array of shape ``A.in_shape`` (flat if `b` is), optional
             First image; ``Aᴴ y`` by default.
         rtol, atol : float
-            Stop early when ``‖y − A x‖₂ ≤ max(rtol ‖y‖₂, atol)``: with `atol` the norm of the noise, this is the
-            discrepancy principle. Both zero, the default: run all steps.
+            Stop early when ``‖y − A x‖₂ ≤ max(rtol ‖y‖₂, atol)``: with `atol` the norm of the noise, this
+            is the discrepancy principle. Both zero, the default: run all steps.
         maxiter : int, optional
             Steps; those of the training by default. The last cascade goes on where more are asked for.
         callback : callable, optional
@@ -164,9 +165,10 @@ class RIM:
         Returns
         -------
         SolveResult
-            ``residual_norm`` is ``‖y − A x‖₂``. ``info["change"]`` is the map ``|x_T − x_{T−1}|``, large where the
-            steps have not settled. ``info["chi2"]`` is ``‖y − A x‖² / (N noise²)`` over the `N` data that are not
-            exactly zero (what was not sampled): far above 1, the image does not explain the data.
+            ``residual_norm`` is ``‖y − A x‖₂``. ``info["change"]`` is the map ``|x_T − x_{T−1}|``, large
+            where the steps have not settled. ``info["chi2"]`` is ``‖y − A x‖² / (N noise²)`` over the `N`
+            data that are not exactly zero (what was not sampled is): far above 1, the image does not explain
+            the data.
 
         Raises
         ------
@@ -221,7 +223,8 @@ class RIM:
         """What `run` does not: images, complex or real, and where the weights live."""
         if len(A.in_shape) < 2:
             raise ValueError(
-                f"A acts on arrays of shape {A.in_shape}; expected images (height, width), or image_shape=(h, w)"
+                f"A acts on arrays of shape {A.in_shape}; expected images (height, width), "
+                "or image_shape=(height, width)"
             )
         if not is_array(b):
             raise TypeError(f"b is a {type(b).__name__}; expected an array (NumPy, CuPy, torch)")
@@ -236,7 +239,9 @@ class RIM:
         place = device(b)
         kind = "cpu" if backend_name(b) in ("numpy", "array-api-strict") else str(place).lower()
         if (home.type == "cpu") != ("cpu" in kind):
-            raise TypeError(f"the weights live on {home} but b on {place}; expected the same device: rim.to(...)")
+            raise TypeError(
+                f"the weights live on {home} but b on {place}; expected the same device: rim.to(...)"
+            )
 
     # -- weights ------------------------------------------------------------------------------
     @property
@@ -279,8 +284,9 @@ class RIM:
         c = self.config
         blocks = f"{c['cascades']} x " if c["cascades"] > 1 else ""
         end = ", explicit consistency" if c["consistency"] == "explicit" else ""
+        name, network = type(self).__name__, f"{c['cell']}-{c['channels']}"
         return (
-            f"<{type(self).__name__} {c['cell']}-{c['channels']}, {blocks}{c['steps']} steps, {c['step']}{end}, "
+            f"<{name} {network}, {blocks}{c['steps']} steps, {c['step']}{end}, "
             f"{self.parameter_count:,} parameters>"
         )
 
@@ -301,9 +307,7 @@ class CIRIM(RIM):
     <CIRIM indrnn-64, 5 x 8 steps, learned, 264,960 parameters>
     """
 
-    def __init__(
-        self, *, cascades: int = 5, channels: int = 64, step: str = "learned", **settings: Any
-    ):
+    def __init__(self, *, cascades: int = 5, channels: int = 64, step: str = "learned", **settings: Any):
         super().__init__(cascades=cascades, channels=channels, step=step, **settings)
 
 

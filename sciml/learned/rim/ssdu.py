@@ -62,8 +62,8 @@ def split_mask(
     count = round(share * int(acquired.sum()))
     if count < 1 or count > int(eligible.sum()):
         raise ValueError(
-            f"{int(acquired.sum())} locations were sampled, {int(eligible.sum())} of them outside the centre; "
-            f"too few to take a share of {share} from"
+            f"{int(acquired.sum())} locations were sampled, {int(eligible.sum())} of them outside the "
+            f"centre; too few to take a share of {share} from"
         )
     chance = np.multiply.outer(*weights)[eligible]
     chosen = rng.choice(np.flatnonzero(eligible), size=count, replace=False, p=chance / chance.sum())

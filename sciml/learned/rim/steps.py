@@ -1,4 +1,4 @@
-r"""What a step knows of the data: the gradient of the misfit, plain, taken as a step, or preconditioned by CG."""
+"""What a step knows of the data: the gradient of the misfit, as it is or preconditioned by CG."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ class ExplicitStep(LearnedStep):
 
 
 class CGStep(ExplicitStep):
-    """As `ExplicitStep`, with ``(Aᴴ A + μ)⁻¹ g`` in place of `g`: a few iterations of `sciml.cg`, learned `μ`.
+    """As `ExplicitStep`, with ``(Aᴴ A + μ)⁻¹ g`` in place of `g`: a few iterations of `sciml.cg`.
 
-    Preconditioning by the data term is that of MoDL (Aggarwal, Mani and Jacob, arXiv:1712.02862).
+    `μ` is learned. Preconditioning by the data term is that of MoDL (Aggarwal, Mani and Jacob,
+    arXiv:1712.02862).
     """
 
     def __init__(self, steps: int, iterations: int = 4, mu: float = 0.1):

@@ -142,9 +142,7 @@ def train_rim(
 
         def validate() -> float:
             with torch.no_grad():
-                errors = [
-                    judge.errors(s, stream(seed, i, _HELD_OUT))[-1] for i, s in enumerate(held_out)
-                ]
+                errors = [judge.errors(s, stream(seed, i, _HELD_OUT))[-1] for i, s in enumerate(held_out)]
             return float(torch.stack(errors).mean())
 
         marks = {"rim": rim.config, "seed": seed, "lr": lr, "batch": batch, "loss": loss,

@@ -61,7 +61,9 @@ def test_one_reconstruction_in_every_library(library, dtype, rng):
     result = small(seed=3)(A, y)
     assert (backend_name(result.x), dtype_name(result.x)) == (backend_name(y), dtype)
     assert result.status is Status.FIXED
-    reference = small(seed=3)(masked_fourier(np.random.default_rng(20240229)), to_numpy(y).astype("complex128"))
+    reference = small(seed=3)(
+        masked_fourier(np.random.default_rng(20240229)), to_numpy(y).astype("complex128")
+    )
     np.testing.assert_allclose(to_numpy(result.x), reference.x, atol=2e-5)
     assert result.residual_norm == pytest.approx(norm2(to_numpy(y) - to_numpy(A @ result.x)), rel=1e-4)
 
@@ -204,8 +206,8 @@ def test_operators_are_applied_as_often_as_reported(rng):
         return function
 
     A = CallableOperator(
-        counted(lambda x: matrix @ x), 24, 30, adjoint=counted(lambda y: matrix.conj().T @ y), dtype="complex128",
-        properties={"linear"},
+        counted(lambda x: matrix @ x), 24, 30, adjoint=counted(lambda y: matrix.conj().T @ y),
+        dtype="complex128", properties={"linear"},
     )  # fmt: skip
     result = small()(A, image(rng, (30,)), image_shape=(4, 6))
     assert result.matvecs == count[0]
@@ -214,7 +216,11 @@ def test_operators_are_applied_as_often_as_reported(rng):
 def test_weights_come_back(tmp_path, rng):
     A = masked_fourier(rng)
     y = A @ image(rng, A.in_shape)
-    for rim in (small(), small(cell="gru", step="explicit"), CIRIM(channels=4, steps=2, consistency="explicit")):
+    for rim in (
+        small(),
+        small(cell="gru", step="explicit"),
+        CIRIM(channels=4, steps=2, consistency="explicit"),
+    ):
         again = load(rim.save(tmp_path / "w.safetensors", training={"command": "test"}))
         assert type(again) is type(rim)
         assert again.config == rim.config
@@ -229,9 +235,9 @@ def test_damaged_weights_are_refused(tmp_path):
     cut = {name: value for name, value in state.items() if "first.bias" not in name}
     with pytest.raises(ValueError, match=r"lacks the tensor 'blocks.0.network.first.bias'"):
         load(save_weights(tmp_path / "a.safetensors", "rim", cut, config=rim.config))
-    with pytest.raises(ValueError, match="not the settings of a RIM .*cell is 'lstm'"):
+    with pytest.raises(ValueError, match=r"not the settings of a RIM .*cell is 'lstm'"):
         load(save_weights(tmp_path / "b.safetensors", "rim", state, config={**rim.config, "cell": "lstm"}))
-    with pytest.raises(ValueError, match="not the settings of a RIM .*depth"):
+    with pytest.raises(ValueError, match=r"not the settings of a RIM .*depth"):
         load(save_weights(tmp_path / "c.safetensors", "rim", state, config={**rim.config, "depth": 2}))
     assert load_weights(rim.save(tmp_path / "d.safetensors")).config == rim.config
 
@@ -271,14 +277,22 @@ def test_bad_settings(settings, sentence):
     ("change", "error", "sentence"),
     [
         ({"A": np.eye(9, dtype=complex)}, ValueError, r"acts on arrays of shape \(9,\); expected images"),
-        ({"image_shape": (5, 5)}, ValueError, r"image_shape is \(5, 5\); expected \(height, width\) with 9 pixels"),
+        (
+            {"image_shape": (5, 5)},
+            ValueError,
+            r"image_shape is \(5, 5\); expected .* with 9 pixels",
+        ),
         ({"y": [1.0] * 9}, TypeError, "b is a list; expected an array"),
         ({"y": np.full((3, 3), np.nan + 0j)}, ValueError, "not finite"),
         ({"y": np.ones((3, 4), complex)}, ValueError, r"b has shape \(3, 4\)"),
         ({"noise": 0.0}, ValueError, r"noise is 0\.0; expected a positive"),
         ({"maxiter": -1}, ValueError, "maxiter is -1"),
         ({"M": None}, TypeError, "M"),
-        ({"A": blur((3, 3)), "y": np.ones((3, 3))}, TypeError, "weights are for complex images .* A and b are real"),
+        (
+            {"A": blur((3, 3)), "y": np.ones((3, 3))},
+            TypeError,
+            "for complex images .* A and b are real",
+        ),
     ],
     ids=["flat", "image-shape", "list", "nan", "shape", "noise", "maxiter", "unknown", "real"],
 )

@@ -21,7 +21,7 @@ from .operators import blur, image, masked_fourier  # noqa: E402
 
 
 def sample_boxes(rng):
-    """Boxes of one phase behind a Fourier transform that is sampled at the lowest frequencies and at random."""
+    """Boxes of one phase behind a Fourier transform sampled at the lowest frequencies and at random."""
     values = np.zeros((16, 16))
     for _ in range(3):
         (top, left), (height, width) = rng.integers(0, 10, 2), rng.integers(3, 8, 2)
@@ -82,9 +82,10 @@ def test_a_stopped_run_resumes_to_the_same_weights(tmp_path):
     whole = small()
     train_rim(whole, sample_boxes, steps=8, held_out=[sample_boxes(np.random.default_rng(0))])
     path, held_out = tmp_path / "run.safetensors", [sample_boxes(np.random.default_rng(0))]
-    train_rim(small(), sample_boxes, steps=8, held_out=held_out, checkpoint=path, callback=lambda i, _: i == 3)
+    options = {"steps": 8, "held_out": held_out, "checkpoint": path}
+    train_rim(small(), sample_boxes, **options, callback=lambda i, _: i == 3)
     again = small()
-    train_rim(again, sample_boxes, steps=8, held_out=held_out, checkpoint=path)
+    train_rim(again, sample_boxes, **options)
     np.testing.assert_array_equal(flat(again), flat(whole))
 
 
@@ -169,7 +170,9 @@ def test_judging_data_do_not_reconstruct(rng, monkeypatch):
     theta, judge = split_mask(sample.A.mask > 0, np.random.default_rng(5))
     monkeypatch.setattr(train, "split_mask", lambda *args, **kwargs: (theta, judge))
     seen = []
-    monkeypatch.setattr(train, "data_error", lambda predicted, measured: seen.append(predicted) or predicted.abs().sum())
+    monkeypatch.setattr(
+        train, "data_error", lambda predicted, measured: seen.append(predicted) or predicted.abs().sum()
+    )
     changed = Sample(sample.A, np.where(judge, 7 * sample.y, sample.y))
     rim = small()
     for s in (sample, changed):
