@@ -26,7 +26,8 @@ import numpy as np
 from _common import Case, parser, progress
 from mri_baselines import BART, MASKS, METHODS, Method, measure, scans_of, tuned
 
-from sciml.learned import load, shipped
+from sciml.backends.namespace import to_numpy
+from sciml.learned import load, load_weights, shipped
 from sciml.learned.rim import CIRIM, RIM, train_rim
 from sciml.learned.rim.mri import scan_sample, scan_sampler, validation_scans
 from sciml.problems.mri import Scan, ScanStream, load_slices, psnr
@@ -67,6 +68,8 @@ VARIANTS = {
     "CIRIM IndRNN cg": Variant(CIRIM, {"step": "cg", "cascades": 2}),
 }
 CG = "RIM IndRNN cg"
+SHOWN = (("T1", "Gaussian 2D 8x"), ("T2", "equispaced 4x"))
+"""Contrasts and masks of the figure."""
 
 
 def trained(name: str, seed: int, options: Any, tell: Callable[[str], None]) -> tuple[RIM, dict[str, Any]]:
@@ -93,8 +96,6 @@ def trained(name: str, seed: int, options: Any, tell: Callable[[str], None]) -> 
         command = f"cases/rim_mri.py --size paper --steps {options.steps} --channels {options.channels}"
         rim.to("cpu").save(path, training={"command": command, "seed": seed, **history.summary()})
     rim = load(path)
-    from sciml.learned import load_weights
-
     facts = load_weights(path).training
     return rim, {
         "variant": name, "seed": seed, "parameters": rim.parameter_count, "steps": facts["steps"],
@@ -103,8 +104,13 @@ def trained(name: str, seed: int, options: Any, tell: Callable[[str], None]) -> 
 
 
 def reconstruct(rim: RIM) -> Method:
-    """A trained network as a method of `mri_baselines`, without a setting."""
-    return lambda scan, _: rim(scan.A, scan.y).x
+    """A trained network as a method of `mri_baselines`, without a setting; the copy to torch counts."""
+
+    def method(scan: Scan, _: float) -> np.ndarray:
+        moved = scan.to("torch")
+        return to_numpy(rim(moved.A, moved.y).x)
+
+    return method
 
 
 def judge(
@@ -174,11 +180,10 @@ def figure(rim: RIM, settings: dict[Any, float], seed: int) -> Any:
     from matplotlib.figure import Figure
 
     methods = {**METHODS, **({"BART CS": BART} if bart_available() else {}), CG: (reconstruct(rim), ())}
-    shown = (("T1", "Gaussian 2D 8x"), ("T2", "equispaced 4x"))
     columns = ["reference", *methods]
     drawing = Figure(figsize=(1.9 * len(columns), 8.2), layout="constrained")
-    axes = drawing.subplots(2 * len(shown), len(columns))
-    for row, (contrast, mask) in enumerate(shown):
+    axes = drawing.subplots(2 * len(SHOWN), len(columns))
+    for row, (contrast, mask) in enumerate(SHOWN):
         scan = scans_of(load_slices(f"test-{contrast}"), 3, mask, seed)[1]
         truth = np.abs(np.asarray(scan.image))
         change = rim(scan.A, scan.y).info["change"]
@@ -229,7 +234,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                        **{"training seconds": ".0f", "validation": ".5f"})  # fmt: skip
         rows, settings = judge(learned, options.size, options.seed, tell)
         tell("time of the cells")
-        seconds = cell_seconds(scans_of(load_slices("test-T1"), 1, "Gaussian 2D 4x", options.seed)[0])
+        seconds = cell_seconds(scans_of(load_slices("test-T1"), 1, next(iter(MASKS)), options.seed)[0])
     case.table(
         "reconstructions (PSNR and SSIM within the head, then of the whole slice)", rows,
         **{"contrast": "", "mask": "", "method": "", "PSNR": ".2f", "SSIM": ".3f", "whole PSNR": ".2f",

@@ -21,7 +21,8 @@ from typing import Any
 
 import numpy as np
 from _common import Case, parser, progress
-from mri_baselines import METHODS, Method, measure, tuned
+from mri_baselines import METHODS, measure, tuned
+from rim_mri import CANDIDATES, SHIPPED, reconstruct
 
 from sciml.learned import load, shipped
 from sciml.problems.mri import (
@@ -41,7 +42,6 @@ ACS = 24
 SLICES = {"small": (1, 1), "paper": (6, 15)}
 """Validation scans per condition, test scans per condition."""
 
-CANDIDATES = {"small": slice(1, None, 2), "paper": slice(None)}
 LESION_SLICES = {"small": 3, "paper": 15}
 ZERO, CS, LEARNED = "zero-filled", "l1-wavelet CS", "RIM"
 
@@ -84,11 +84,6 @@ CONDITIONS = {
     "ESPIRiT maps": Condition(acs=ACS, maps=espirit_maps),
     "low-resolution maps": Condition(acs=ACS, maps=low_resolution_maps),
 }
-
-
-def reconstruct(rim: Any) -> Method:
-    """A network as a method of `mri_baselines`, without a setting."""
-    return lambda scan, _: rim(scan.A, scan.y).x
 
 
 def compare(
@@ -185,7 +180,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     )
     options = arguments.parse_args(argv)
     case = Case("rim_unseen", options)
-    rim = load(options.weights or shipped("rim-mri"))
+    rim = load(options.weights or shipped(SHIPPED))
     rows: list[dict[str, Any]] = []
     with progress() as tell:
         for name, condition in CONDITIONS.items():
