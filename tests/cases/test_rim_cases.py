@@ -7,9 +7,9 @@ import json
 import numpy as np
 import pytest
 
-pytest.importorskip("torch")
+from sciml.problems.mri.bart import bart_available
 
-from sciml.problems.mri.bart import bart_available  # noqa: E402
+pytest.importorskip("torch")
 
 
 @pytest.fixture
@@ -50,12 +50,12 @@ def test_paper_size_trains_what_is_missing_and_resumes(small_scans, tmp_path, mo
         small_scans, "cell_seconds", lambda scan: dict.fromkeys(("indrnn", "mgu", "gru"), 1.0)
     )
     names = ["RIM IndRNN explicit", "CIRIM IndRNN learned"]
-    arguments = ["--size", "paper", "--steps", "2", "--channels", "4", "--seeds", "2", "--variants", *names]
+    arguments = ["--size", "paper", "--steps", "2", "--channels", "4", "--seeds", "1", "--variants", *names]
     arguments += ["--weights", str(tmp_path / "weights")]
     content = small_scans.main(arguments)
     trainings, rows, _ = content["tables"].values()
     assert [(t["variant"], t["seed"], t["steps"]) for t in trainings] == [
-        (n, s, 2) for n in names for s in (0, 1)
+        (n, 0, 2) for n in names
     ]
     assert all("range over seeds" in row for row in rows if row["method"] in names)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "weights").glob("*-0.safetensors")}
