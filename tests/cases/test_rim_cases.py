@@ -54,9 +54,7 @@ def test_paper_size_trains_what_is_missing_and_resumes(small_scans, tmp_path, mo
     arguments += ["--weights", str(tmp_path / "weights")]
     content = small_scans.main(arguments)
     trainings, rows, _ = content["tables"].values()
-    assert [(t["variant"], t["seed"], t["steps"]) for t in trainings] == [
-        (n, 0, 2) for n in names
-    ]
+    assert [(t["variant"], t["seed"], t["steps"]) for t in trainings] == [(n, 0, 2) for n in names]
     assert all("range over seeds" in row for row in rows if row["method"] in names)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "weights").glob("*-0.safetensors")}
     again = small_scans.main(arguments)

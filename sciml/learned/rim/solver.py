@@ -176,27 +176,24 @@ class RIM:
             For arguments that do not fit, before any work starts.
         """
         A = of_images(as_operator(A), image_shape)
-        self._check(A, b)
+        self.check(A, b)
         if noise is not None and not (isinstance(noise, int | float) and 0 < noise < math.inf):
             raise ValueError(f"noise is {noise!r}; expected a positive standard deviation")
         if maxiter is None:
             maxiter = self.config["cascades"] * self.config["steps"]
 
-        def iterate(system: System) -> Status | None:
-            with torch.no_grad():
-                status = self._iterate(system)
-            if noise is not None:
-                residual = norm2(system.true_residual()) / system.scale
-                xp = array_namespace(system.b)
-                measured = int(xp.count_nonzero(system.b))
-                system.info["chi2"] = residual**2 / (max(measured, 1) * noise**2)
-            return status
-
-        return run(
-            self._name(), iterate, A, b, x0=x0, M=None, rtol=rtol, atol=atol, maxiter=maxiter,
+        result = run(
+            self._name(), self._iterate, A, b, x0=x0, M=None, rtol=rtol, atol=atol, maxiter=maxiter,
             callback=callback, on_failure=on_failure, square=False,
         )  # fmt: skip
+        if noise is not None:
+            parts = [(b[:, j], column) for j, column in enumerate(result.columns)] or [(b, result)]
+            for data, part in parts:
+                measured = max(1, int(array_namespace(data).count_nonzero(data)))
+                part.info["chi2"] = part.residual_norm**2 / (measured * noise**2)
+        return result
 
+    @torch.no_grad()
     def _iterate(self, system: System) -> Status | None:
         xp = array_namespace(system.b)
         back = system.apply_adjoint(system.b)
@@ -219,8 +216,8 @@ class RIM:
         system.matvecs += 2 * normal.applications
         return status
 
-    def _check(self, A: Any, b: Any) -> None:
-        """What `run` does not: images, complex or real, and where the weights live."""
+    def check(self, A: Any, b: Any) -> None:
+        """Raise unless these weights can work on `A` and `b`: images, complex or real, on their device."""
         if len(A.in_shape) < 2:
             raise ValueError(
                 f"A acts on arrays of shape {A.in_shape}; expected images (height, width), "

@@ -163,7 +163,7 @@ class _Judge:
 
     def errors(self, sample: Sample, rng: np.random.Generator) -> list[torch.Tensor]:
         operator = of_images(as_operator(sample.A), None if sample.x is None else tuple(sample.x.shape))
-        self.rim._check(operator, sample.y)
+        self.rim.check(operator, sample.y)
         A, y = TorchOperator(operator, sample.y), to_torch(sample.y)
         if self.share is not None:
             return self._on_data(A, y, rng)

@@ -163,6 +163,16 @@ def test_chi_squared_of_the_truth_is_one(rng):
     assert wrong.info["chi2"] > 5
 
 
+def test_several_data_sets_are_columns(rng):
+    A, rim = masked_fourier(rng), small(step="learned")
+    Y = np.stack([(A @ image(rng, A.in_shape)).reshape(-1) for _ in range(2)], axis=1)
+    result = rim(A, Y, noise=0.1)
+    for j in range(2):
+        single = rim(A, Y[:, j], noise=0.1)
+        np.testing.assert_allclose(result.x[:, j], single.x)
+        assert result.columns[j].info["chi2"] == pytest.approx(single.info["chi2"])
+
+
 def test_a_batch_of_images(rng):
     batch = CallableOperator(
         lambda x: np.fft.fft2(x, norm="ortho"), (2, 8, 6), adjoint=lambda y: np.fft.ifft2(y, norm="ortho"),

@@ -107,6 +107,13 @@ def test_the_best_iterate_on_held_out_data_is_kept():
     assert history.validation[-1][1] > history.best[1]  # the last one is not the best at this rate
 
 
+def test_bfloat16():
+    rim = small()
+    history = train_rim(rim, sample_boxes, steps=2, precision="bfloat16")
+    assert np.isfinite(history.loss).all()
+    assert {p.dtype for p in rim.module.parameters()} == {torch.float32}
+
+
 def test_seeds():
     first, second, other = small(), small(), small()
     train_rim(first, sample_boxes, steps=2, seed=1)
