@@ -292,6 +292,7 @@ def test_bad_settings(settings, sentence):
             ValueError,
             r"image_shape is \(5, 5\); expected .* with 9 pixels",
         ),
+        ({"A": CallableOperator(abs, (3, 3))}, TypeError, "A .* does not declare itself linear"),
         ({"y": [1.0] * 9}, TypeError, "b is a list; expected an array"),
         ({"y": np.full((3, 3), np.nan + 0j)}, ValueError, "not finite"),
         ({"y": np.ones((3, 4), complex)}, ValueError, r"b has shape \(3, 4\)"),
@@ -304,7 +305,7 @@ def test_bad_settings(settings, sentence):
             "for complex images .* A and b are real",
         ),
     ],
-    ids=["flat", "image-shape", "list", "nan", "shape", "noise", "maxiter", "unknown", "real"],
+    ids=["flat", "image-shape", "not-linear", "list", "nan", "shape", "noise", "maxiter", "unknown", "real"],
 )
 def test_bad_calls(change, error, sentence, rng):
     arguments = {"A": masked_fourier(rng, (3, 3)), "y": np.ones((3, 3), complex), **change}
