@@ -34,6 +34,9 @@ def rim(
     ] = None,
     loss: Annotated[str, typer.Option(help="l1 or mse")] = "l1",
     weighting: Annotated[str, typer.Option(help="of the steps: logspace or uniform")] = "logspace",
+    start: Annotated[
+        Path | None, typer.Option(help="weights to go on from, made with the same network options")
+    ] = None,
     steps: Steps = 6000,
     batch: Annotated[int, typer.Option(min=1, help="scans per step and process")] = 1,
     lr: Annotated[float, typer.Option(help="largest learning rate")] = 2e-3,
@@ -43,6 +46,7 @@ def rim(
     resume: Resume = True,
 ) -> int:
     """Train a recurrent inference machine on simulated scans. Started by torchrun, on several processes."""
+    from ..learned import load, load_weights
     from ..learned.rim import RIM, train_rim
     from ..learned.rim.mri import scan_sample, scan_sampler, validation_scans
     from ..problems.mri import ScanStream, load_slices
@@ -52,7 +56,14 @@ def rim(
     model: Any = RIM(
         cell=cell, channels=channels, step=step, steps=unrolled, cascades=cascades, consistency=consistency,
         seed=seed,
-    ).to(device)  # fmt: skip
+    )  # fmt: skip
+    origin = {}
+    if start is not None:
+        network, model = model, load(start)
+        if model.config != network.config:
+            raise ValueError(f"--start holds {model!r}, but the options ask for {network!r}")
+        origin = {"start": load_weights(start).training}
+    model.to(device)
     shape = (size, size)
     images = load_slices("train", path=slices).images
     scans = ScanStream(
@@ -64,10 +75,10 @@ def rim(
         steps=steps, batch=batch, lr=lr, loss=loss, weighting=weighting, self_supervised=self_supervised,
         seed=seed, checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"), resume=resume,
         fingerprint={"size": size, "slices": len(images), "acceleration": acceleration, "coils": coils,
-                     "invert": invert},
+                     "invert": invert, **origin},
     )  # fmt: skip
     command = " ".join(["sciml", *sys.argv[1:]])
-    model.save(output, training={"command": command, "seed": seed, **history.summary()})
+    model.save(output, training={"command": command, "seed": seed, **history.summary(), **origin})
     _report(model, history, output)
     return 0
 

@@ -217,7 +217,7 @@ class RIM:
         return status
 
     def check(self, A: Any, b: Any) -> None:
-        """Raise unless these weights work on `A` and `b`: linear, of images, complex or real, on their device."""
+        """Raise unless the weights fit `A` and `b`: linear, of images, complex or real, same device."""
         if "linear" not in A.properties:
             raise TypeError(f"A ({A!r}) does not declare itself linear; expected properties={{'linear'}}")
         if len(A.in_shape) < 2:

@@ -58,6 +58,14 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     assert run("train", "rim", *options) == 0  # from the checkpoint, which is complete
     scan = validation_scans(images, (32, 32), count=1)[0]
     assert load(out)(scan.A, scan.y).x.shape == (32, 32)
+    second = tmp_path / "second.safetensors"
+    assert run("train", "rim", "-o", str(second), *options[2:], "--start", str(out)) == 0
+    assert load_weights(second).training["start"] == weights.training
+    assert not np.array_equal(
+        *(w.tensors["blocks.0.network.last.weight"] for w in map(load_weights, (out, second)))
+    )
+    assert run("train", "rim", "-o", str(second), "--start", str(out)) == 2
+    assert "--start holds <RIM indrnn-4" in capsys.readouterr().err
     assert run("train", "rim", *options, "--acceleration", "2", "3") == 2
     assert "belongs to a run with acceleration = [3.0, 11.0]" in capsys.readouterr().err
 
