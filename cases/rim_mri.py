@@ -137,7 +137,7 @@ def judge(
                 tell(f"{contrast}, {mask}: {name}")
                 found = [measure(reconstruct(rim), 0.0, judged) for rim in networks]
                 mean = {key: float(np.mean([f[key] for f in found])) for key in found[0]}
-                spread = float(np.ptp([f["PSNR"] for f in found]))
+                spread = float(np.ptp([f["PSNR"] for f in found])) if len(found) > 1 else None
                 rows.append({**label, "method": name, **mean, "range over seeds": spread})
     return rows, settings
 
@@ -241,7 +241,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         **{"contrast": "", "mask": "", "method": "", "PSNR": ".2f", "SSIM": ".3f", "whole PSNR": ".2f",
            "whole SSIM": ".3f", "chi2": ".2f", "seconds": ".3f", "range over seeds": ".2f"},
     )  # fmt: skip
-    case.table("processor seconds of one slice, 64 channels, learned steps",
+    case.table("seconds of one slice, 64 channels",
                [{"cell": c, "seconds": s} for c, s in seconds.items()], cell="", seconds=".3f")  # fmt: skip
     claims(case, rows, list(learned), seconds)
     if options.plot is not None:
