@@ -41,6 +41,3 @@ def status(checkpoint: Annotated[Path, typer.Argument(help="checkpoint of a trai
         line += f", best validation {history['best'][1]:.4g} after {history['best'][0]} steps"
     Console().print(line, highlight=False)
     return 0
-
-
-from . import train_dcd  # noqa: E402, F401

@@ -51,7 +51,7 @@ class System:
     ----------
     A, M : operators
         `M` is None without a preconditioner.
-    b, x : arrays of ``A.in_shape``
+    b, x : arrays of ``A.out_shape`` and ``A.in_shape``
         `x` is the solver's own array (a copy of ``x0`` or zeros), to be updated in place or replaced.
     tolerance : float
         Of the scaled system; ``0`` in fixed-count runs.
@@ -77,7 +77,7 @@ class System:
         self.A, self.M, self.b = A, M, b
         self.xp = array_namespace(b)
         # np.zeros takes no memory until something is written, unlike zeros_like.
-        self.x = self.xp.zeros(b.shape, dtype=b.dtype, device=device(b)) if x0 is None else x0
+        self.x = self.xp.zeros(A.in_shape, dtype=b.dtype, device=device(b)) if x0 is None else x0
         self.x_is_zero = x0 is None
         self.tolerance, self.maxiter, self.callback = tolerance, maxiter, callback
         self.scale, self._restore, self.norm_b, self.fixed = scale, restore, norm_b, fixed
@@ -217,6 +217,7 @@ def run(
     maxiter: int | None,
     callback: Callback | None,
     on_failure: str,
+    square: bool = True,
 ) -> SolveResult:
     """Check the arguments, run `iterate` on every column of `b`, and judge what it left in ``system.x``.
 
@@ -228,9 +229,12 @@ def run(
         Works on a `System` and returns the status it stopped with.
     A, b, x0, M, rtol, atol, maxiter, callback, on_failure
         As every solver takes them; see `sciml.cg`.
+    square : bool
+        False for solvers of least squares: `A` may have any shape, `b` that of its range, `x0` and ``x``
+        that of its domain; both flat or both in the natural shape.
     """
     start = time.perf_counter()
-    A = _square_operator(A, "A")
+    A = _square_operator(A, "A") if square else as_operator(A)
     if not is_array(b):
         raise TypeError(f"b is a {type(b).__name__}; expected an array (NumPy, CuPy, torch)")
     M = None if M is None else _square_operator(M, "M")
@@ -239,7 +243,7 @@ def run(
     _check_settings(rtol, atol, maxiter, callback, on_failure)
     label = name if M is None else f"{name} + {_label(M)}"
     rules = _Rules(label, rtol, atol, maxiter, callback)
-    n = A.shape[1]
+    m, n = A.shape
     shape = tuple(b.shape)
     if n == 0 or 0 in shape:
         raise ValueError(f"the system is empty: A has shape {A.shape} and b has shape {shape}")
@@ -247,11 +251,14 @@ def run(
         if not is_array(x0):
             raise TypeError(f"x0 is a {type(x0).__name__}; expected an array like b")
         require_same_backend(b, x0=x0)
-        if tuple(x0.shape) != shape:
-            raise ValueError(f"x0 has shape {tuple(x0.shape)}; expected the shape of b, {shape}")
-    if shape in (A.in_shape, (n,)):
+        expected = A.in_shape if shape == A.out_shape else (n, *shape[1:])
+        if tuple(x0.shape) != expected:
+            raise ValueError(
+                f"x0 has shape {tuple(x0.shape)}; expected {expected} to match b of shape {shape}"
+            )
+    if shape in (A.out_shape, (m,)):
         result = _solve_one(iterate, A, b, x0, M, rules)
-    elif len(shape) == 2 and shape[0] == n:
+    elif len(shape) == 2 and shape[0] == m:
         xp = array_namespace(b)
         columns = [
             _solve_one(iterate, A, b[:, j], None if x0 is None else x0[:, j], M, rules)
@@ -260,9 +267,9 @@ def run(
         x = xp.stack([c.x for c in columns], axis=1)
         result = merge_columns(columns, x, time.perf_counter() - start)
     else:
-        natural = f"{A.in_shape}, " if len(A.in_shape) > 1 else ""
+        natural = f"{A.out_shape}, " if len(A.out_shape) > 1 else ""
         raise ValueError(
-            f"b has shape {shape}; expected {natural}({n},) or ({n}, k) to match A of shape {A.shape}"
+            f"b has shape {shape}; expected {natural}({m},) or ({m}, k) to match A of shape {A.shape}"
         )
     return report(result, on_failure)
 
@@ -291,9 +298,10 @@ def _solve_one(
 ) -> SolveResult:
     start = time.perf_counter()
     xp = array_namespace(b)
-    layout = tuple(b.shape)
+    # Flat data give a flat solution, and natural data a natural one.
+    layout = A.in_shape if tuple(b.shape) == A.out_shape else (A.shape[1],)
     dtype = _working_dtype(xp, A, b, x0)
-    b = xp.reshape(xp.astype(b, dtype, copy=False), A.in_shape)
+    b = xp.reshape(xp.astype(b, dtype, copy=False), A.out_shape)
     norm_b = norm2(b)
     scale = _power_of_two_scale(b, norm_b, dtype)
     if scale != 1.0:

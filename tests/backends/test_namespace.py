@@ -78,6 +78,11 @@ def test_grids_are_summed_over_all_entries(namespace):
     assert ns.vdot(x, x) == pytest.approx(48.0)
 
 
+def test_norm_of_a_lazy_conjugate():
+    torch = pytest.importorskip("torch")
+    assert ns.norm2(torch.tensor([3 + 4j, 0j]).conj()) == pytest.approx(5.0)
+
+
 def test_norm_of_transposed_numpy_arrays():
     x = np.arange(6.0).reshape(2, 3).T
     assert ns.norm2(x) == pytest.approx(math.sqrt(55.0))
