@@ -157,7 +157,7 @@ def anisotropic(
     """
     if not isinstance(epsilon, int | float) or not math.isfinite(epsilon) or epsilon <= 0:
         raise ValueError(f"epsilon is {epsilon!r}; expected a positive number")
-    cells = [float(h) for h in _side_lengths(shape, length)]
+    cells = [float(h) for h in side_lengths(shape, length)]
     cells[-1] /= math.sqrt(epsilon)
     name = f"anisotropic (ε = {epsilon:g})"
     return _build(name, shape, bc, None, rhs, seed, dtype, backend, device, cells)
@@ -200,7 +200,7 @@ def jump_coefficient(
         raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(JUMP_PATTERNS)}")
     shape = check_shape(shape)
     if pattern == "balls":
-        high = obstacle_mask("balls", shape, _check_seed(seed))
+        high = obstacle_mask("balls", shape, check_seed(seed))
     else:
         blocks = 8 if pattern == "layers" else 4
         axes = shape[:1] if pattern == "layers" else shape
@@ -222,10 +222,10 @@ def _build(
     device: Any, length: Any, *, shift: float = 0.0, coefficient: np.ndarray | None = None,
 ) -> Problem:  # fmt: skip
     shape = check_shape(shape)
-    seed = _check_seed(seed)
+    seed = check_seed(seed)
     if rhs not in RIGHT_HAND_SIDES:
         raise ValueError(f"rhs is {rhs!r}; expected one of {', '.join(RIGHT_HAND_SIDES)}")
-    spacing = tuple(side / n for side, n in zip(_side_lengths(shape, length), shape, strict=True))
+    spacing = tuple(side / n for side, n in zip(side_lengths(shape, length), shape, strict=True))
     if bc is None:
         bc = "dirichlet" if obstacles is None else "open-top"
     if isinstance(bc, str) and bc == "open-top":
@@ -353,13 +353,13 @@ def _source_and_sink(shape: Sequence[int], dtype: np.dtype, box: Box) -> np.ndar
 
 
 # -- argument checks --------------------------------------------------------------------------
-def _check_seed(seed: Any) -> int:
+def check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
     return int(seed)
 
 
-def _side_lengths(shape: Sequence[int], length: Any) -> list[float]:
+def side_lengths(shape: Sequence[int], length: Any) -> list[float]:
     shape = check_shape(shape)
     if np.ndim(length) == 0:
         h = float(length) / max(shape)

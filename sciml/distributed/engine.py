@@ -1,0 +1,100 @@
+"""Loading PETSc and MPI, and ending all ranks when one of them fails."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import traceback
+from types import TracebackType
+from typing import Any
+
+__all__ = ["INSTALL", "end_all_ranks", "load_mpi", "load_petsc", "world"]
+
+INSTALL = (
+    "the engine 'petsc' needs petsc4py and mpi4py, and one of them cannot be imported. Either install the "
+    "packages of the system, `apt-get install python3-petsc4py python3-mpi4py libpetsc-real-dev` on Debian and "
+    "Ubuntu, and use them from a virtual environment made with `python3 -m venv --system-site-packages`; or "
+    "build PETSc from source with `pip install 'sciml[petsc]'`, which needs an MPI compiler. See the page "
+    "'Past one machine' of the documentation"
+)
+
+_AGREEMENT_SECONDS = 2.0
+"""How long a failing rank waits for the others to fail in the same way before it ends them."""
+
+
+def load_petsc() -> Any:
+    """The module `petsc4py.PETSc`; MPI is initialised, and from now on an error that nobody catches ends all
+    ranks.
+
+    Raises
+    ------
+    ImportError
+        Saying what to install.
+    """
+    load_mpi()
+    try:
+        from petsc4py import PETSc
+    except ImportError as error:
+        raise ImportError(f"{INSTALL} ({error})") from None
+    if not issubclass(PETSc.ScalarType, float):
+        raise ImportError(
+            f"petsc4py was built for {PETSc.ScalarType.__name__} numbers; expected a build for real double precision"
+        )
+    return PETSc
+
+
+def load_mpi() -> Any:
+    """The module `mpi4py.MPI`."""
+    try:
+        from mpi4py import MPI
+    except ImportError as error:
+        raise ImportError(f"{INSTALL} ({error})") from None
+    if MPI.COMM_WORLD.size > 1 and sys.excepthook is sys.__excepthook__:
+        sys.excepthook = _excepthook
+    return MPI
+
+
+def world(comm: Any = None) -> Any:
+    """An mpi4py communicator: `comm` itself, one given as PETSc's, or that of all ranks."""
+    mpi = load_mpi()
+    if comm is None:
+        return mpi.COMM_WORLD
+    if isinstance(comm, mpi.Comm):
+        return comm
+    if hasattr(comm, "tompi4py"):
+        return comm.tompi4py()
+    raise TypeError(f"comm is a {type(comm).__name__}; expected an mpi4py or PETSc communicator, or None")
+
+
+def end_all_ranks(message: str, code: int) -> None:
+    """End every rank with exit code `code` and one message on standard error.
+
+    Where all ranks fail alike, as they do on a wrong argument, rank 0 speaks for all and each returns from
+    here, to exit by itself. Where some fail alone, the others wait for them in some communication and always
+    would: after a moment they are ended from here, and this does not return.
+    """
+    comm = load_mpi().COMM_WORLD
+    if comm.size == 1:
+        print(message, file=sys.stderr, flush=True)
+        return
+    everyone = comm.Ibarrier()
+    deadline = time.monotonic() + _AGREEMENT_SECONDS
+    while time.monotonic() < deadline:
+        if everyone.Test():
+            if comm.rank == 0:
+                print(message, file=sys.stderr, flush=True)
+            return
+        time.sleep(0.01)
+    print(f"{message} (rank {comm.rank} of {comm.size})", file=sys.stderr, flush=True)
+    comm.Abort(code)
+
+
+def _excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    text = "".join(traceback.format_exception(kind, error, trace)).rstrip()
+    if not os.environ.get("SCIML_TRACEBACK") and isinstance(error, ValueError | TypeError | ImportError):
+        text = f"{kind.__name__}: {error}"
+    end_all_ranks(text, 1)
+    # All ranks failed alike. MPI's own clean-up at exit would wait for communication that never ends.
+    sys.stderr.flush()
+    os._exit(1)
