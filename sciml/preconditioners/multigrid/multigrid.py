@@ -84,6 +84,11 @@ class Multigrid(BaseOperator):
     coarsest_size : int
         Largest number of unknowns solved directly.
 
+    Attributes
+    ----------
+    parameters : dict
+        The arguments above, with which the same cycle is set up for another operator.
+
     Notes
     -----
     References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55
@@ -105,12 +110,6 @@ class Multigrid(BaseOperator):
         interpolation: str = "constant",
         coarsest_size: int = 200,
     ):
-        if cycle not in ("V", "W"):
-            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
-        if smoother not in ("red-black", "chebyshev"):
-            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
-        if interpolation != "constant":
-            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
         if not hasattr(A, "grid3"):
             A = square_operator("M:multigrid", A)
             raise TypeError(
@@ -118,6 +117,38 @@ class Multigrid(BaseOperator):
             )
         require("M:multigrid", getattr(A, "backend", "numpy"))
         start = time.perf_counter()
+        self._set_parameters(
+            {
+                "omega": omega, "sweeps": sweeps, "cycle": cycle, "coarse_scaling": coarse_scaling,
+                "smooth_from": smooth_from, "smoother": smoother, "split": split,
+                "interpolation": interpolation, "coarsest_size": coarsest_size,
+            }
+        )  # fmt: skip
+        super().__init__(A.in_shape, A.in_shape, np.float32, {"symmetric", "positive_definite"})
+        self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
+        self._build(A)
+        self.smoother = smoother if self.grid.two_colourable else "chebyshev"
+        self._local = threading.local()
+        self._prepare()
+        self.backend = getattr(A, "backend", "numpy")
+        self._array_cycle = None if self.backend == "numpy" else ArrayCycle(self, A)
+        self.setup_seconds = time.perf_counter() - start
+
+    # ------------------------------------------------------------------------------------------ set-up
+
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Check and keep what `__init__` takes beside the operator."""
+        self.parameters = parameters
+        omega, sweeps, cycle = (parameters[name] for name in ("omega", "sweeps", "cycle"))
+        coarse_scaling, smooth_from = parameters["coarse_scaling"], parameters["smooth_from"]
+        smoother, split = parameters["smoother"], parameters["split"]
+        interpolation, coarsest_size = parameters["interpolation"], parameters["coarsest_size"]
+        if cycle not in ("V", "W"):
+            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
+        if smoother not in ("red-black", "chebyshev"):
+            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
+        if interpolation != "constant":
+            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
         self.cycle = cycle
         self.split = bool(split)
         self.smooth_from = smooth_from if split else None
@@ -132,17 +163,6 @@ class Multigrid(BaseOperator):
                 raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
             if not self._coarse_scaling(level) > 0:
                 raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
-        super().__init__(A.in_shape, A.in_shape, np.float32, {"symmetric", "positive_definite"})
-        self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
-        self._build(A)
-        self.smoother = smoother if self.grid.two_colourable else "chebyshev"
-        self._local = threading.local()
-        self._prepare()
-        self.backend = getattr(A, "backend", "numpy")
-        self._array_cycle = None if self.backend == "numpy" else ArrayCycle(self, A)
-        self.setup_seconds = time.perf_counter() - start
-
-    # ------------------------------------------------------------------------------------------ set-up
 
     def _build(self, A: Any) -> None:
         self.grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
@@ -175,6 +195,10 @@ class Multigrid(BaseOperator):
             # Solved directly, or smoothed with more than two colours: either way in CSR.
             level.colour(True, grid.periodic)
             self.levels = [level]
+        self._coarsen(level, factors, weights, shift, grid.periodic)
+
+    def _coarsen(self, level: SparseLevel, factors, weights, shift: float, periodic) -> None:
+        """The levels below `level`, the last one there is, and the direct solve on the coarsest."""
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
             if shift > 0 and level.smoothing_suffices():
                 break
@@ -193,7 +217,7 @@ class Multigrid(BaseOperator):
             if coarse.unknowns > STALLED * level.unknowns:
                 break
             level = coarse
-            level.colour(not smooth, grid.periodic)
+            level.colour(not smooth, periodic)
             self.transfers.append(hop)
             self.levels.append(level)
         last = self.levels[-1]
