@@ -50,8 +50,11 @@ def load_mpi() -> Any:
         from mpi4py import MPI
     except ImportError as error:
         raise ImportError(f"{INSTALL} ({error})") from None
-    if MPI.COMM_WORLD.size > 1 and sys.excepthook is sys.__excepthook__:
-        sys.excepthook = _excepthook
+    if MPI.COMM_WORLD.size > 1:
+        # One thread a rank, unless the user says otherwise: ranks are what is parallel here.
+        os.environ.setdefault("SCIML_NUM_THREADS", "1")
+        if sys.excepthook is sys.__excepthook__:
+            sys.excepthook = _excepthook
     return MPI
 
 

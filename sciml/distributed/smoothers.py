@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from ..backends.kernels.numba import smoothers
-from ..backends.threads import parallel
 from ..preconditioners.multigrid.chebyshev import chebyshev_coefficients
 from .engine import load_mpi, load_petsc, world
 from .hierarchy import Below
@@ -62,10 +61,8 @@ class RedBlackSmoother:
             for colour in self._colours:
                 if not current:
                     halo.dm.localToLocal(self._view, self._view)
-                parallel(
-                    smoothers.half_sweep, self._grid.shape[0], colour, self._x, self._b, self._stencil,
-                    self._comb, grain=self._grid.shape[0],
-                )  # fmt: skip
+                planes = self._grid.shape[0]
+                smoothers.half_sweep(0, planes, colour, self._x, self._b, self._stencil, self._comb)
                 current = False
         x.array.reshape(A.in_shape)[...] = self._x[: halo.cells].reshape(halo.shape)[halo.inner]
         ksp.setConvergedReason(_DONE)

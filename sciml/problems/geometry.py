@@ -60,8 +60,8 @@ def obstacle_mask(name: str, shape: Sequence[int], seed: int, box: Box | None = 
     Examples
     --------
     >>> from sciml.problems import obstacle_mask
-    >>> obstacle_mask("porous", (32, 32, 32), seed=1).mean().round(1)
-    np.float64(0.2)
+    >>> round(float(obstacle_mask("porous", (32, 32, 32), seed=1).mean()), 1)
+    0.2
     """
     if name not in GEOMETRIES:
         raise ValueError(
