@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 import time
 import traceback
+import weakref
 from types import TracebackType
 from typing import Any
 
-__all__ = ["INSTALL", "end_all_ranks", "load_mpi", "load_petsc", "world"]
+__all__ = ["INSTALL", "clean_up", "end_all_ranks", "load_mpi", "load_petsc", "python_matrix", "world"]
 
 INSTALL = (
     "the engine 'petsc' needs petsc4py and mpi4py, and one of them cannot be imported. Either install the "
@@ -68,6 +70,43 @@ def world(comm: Any = None) -> Any:
     if hasattr(comm, "tompi4py"):
         return comm.tompi4py()
     raise TypeError(f"comm is a {type(comm).__name__}; expected an mpi4py or PETSc communicator, or None")
+
+
+def clean_up(comm: Any) -> None:
+    """Free the PETSc objects Python has dropped; to be called by all ranks.
+
+    petsc4py only marks them, since ranks drop them at different times and freeing is done together.
+    """
+    petsc = load_petsc()
+    cleanup = getattr(petsc, "garbage_cleanup", None)  # older versions free at once
+    if cleanup is not None:
+        cleanup(comm)
+        cleanup(petsc.COMM_SELF)
+
+
+_matrices: dict[int, weakref.ref[Any]] = {}
+
+
+def python_matrix(rows: tuple[int, int], columns: tuple[int, int], context: Any, comm: Any) -> Any:
+    """A PETSc matrix without entries whose products are methods of `context`.
+
+    `rows` and `columns` hold the number on this rank and on all. `context` must not hold the matrix: Python's
+    garbage collector does not see through PETSc.
+    """
+    mat = load_petsc().Mat().createPython((rows, columns), context=context, comm=comm)
+    mat.setUp()
+    # Such a matrix still alive when PETSc has been finalised crashes the interpreter on its way out.
+    key = id(mat)
+    _matrices[key] = weakref.ref(mat, lambda _: _matrices.pop(key, None))
+    return mat
+
+
+@atexit.register
+def _destroy_matrices() -> None:
+    for reference in list(_matrices.values()):
+        mat = reference()
+        if mat is not None:
+            mat.destroy()
 
 
 def end_all_ranks(message: str, code: int) -> None:

@@ -28,7 +28,7 @@ from ..preconditioners.multigrid.hierarchy import (
     first_coarse_level,
 )
 from ..preconditioners.multigrid.multigrid import STALLED, _Vectors
-from .engine import load_petsc, world
+from .engine import load_petsc, python_matrix, world
 from .layout import Halo
 from .poisson import DistributedPoisson
 
@@ -156,25 +156,28 @@ def first_level(A: DistributedPoisson, M: Multigrid) -> Level:
     own = np.flatnonzero((level.diag > 0) & own_block.reshape(-1)[level.block_of])
     offset, total = _offset(own.size, layout.comm)
 
-    # The unknown every cell belongs to: numbered on this rank, then on all ranks, ghost cells included.
-    owner = np.full(grid.cells, -1, np.int64)
+    # The unknown every cell belongs to: numbered on this rank, and then on all ranks in ghost cells.
+    owner = np.full(grid.cells, -1, np.int32)
     transfer.owners(0, grid.shape[0], owner, grid.stencil(np.float32, unit), parts)
-    own_number = np.full(level.n, -1, np.int64)
-    own_number[own] = np.arange(own.size)
-    of_cell = np.where(owner >= 0, own_number[owner], -1).reshape(halo.shape)[halo.inner]
-    agg = np.ascontiguousarray(of_cell.reshape(-1), dtype=np.int32)
-    everywhere = halo.exchange(np.where(of_cell >= 0, of_cell + offset, -1)).reshape(-1)
+    owner = owner.reshape(halo.shape)
     number = np.full(level.n, -1, np.int64)
-    number[owner[owner >= 0]] = everywhere[owner >= 0]
+    number[own] = np.arange(own.size)
+    agg = np.append(number, -1).astype(np.int32)[owner[halo.inner]].reshape(-1)  # the last one is that of -1
+    number[own] += offset
+    everywhere = halo.exchange(np.append(number, -1).astype(np.float64)[owner[halo.inner]])
+    ghost = owner >= 0
+    ghost[halo.inner] = False
+    number[owner[ghost]] = everywhere[ghost]
+    del everywhere, ghost, owner
+    halo.dm.destroy()
 
     rows = _rows(level, own)
     index = petsc.IntType
     entries = (rows[0].astype(index), number[rows[1]].astype(index), rows[2] * float(unit))
     matrix = petsc.Mat().createAIJ(((own.size, total),) * 2, csr=entries, comm=layout.comm)
-    interpolation = petsc.Mat().createPython(
-        ((layout.cells, A.shape[0]), (own.size, total)), context=BlockInterpolation(agg), comm=layout.comm
+    interpolation = python_matrix(
+        (layout.cells, A.shape[0]), (own.size, total), BlockInterpolation(agg), layout.comm
     )
-    interpolation.setUp()
     local_blocks = np.full(own_block.size, -1, np.int64)
     local_blocks[own_block.reshape(-1)] = np.arange(np.count_nonzero(own_block))
     mass = None if level.mass is None else level.mass[own] * unit
@@ -262,10 +265,10 @@ def next_level(level: Level, depth: int, M: Multigrid) -> Level | None:
     smooth = M._smooth_from is not None and depth >= M._smooth_from
     mass = None
     if smooth:
-        P = _smoothing(level.A, local, agg).matMult(P)
-        A = level.A.ptap(P)
+        P = _without_history(_smoothing(level.A, local, agg).matMult(P))
+        A = _without_history(level.A.ptap(P))
     else:
-        A = level.A.ptap(P)
+        A = _without_history(level.A.ptap(P))
         scaling = M._coarse_scaling(depth)
         A.scale(scaling)
         if level.mass is not None:
@@ -276,6 +279,13 @@ def next_level(level: Level, depth: int, M: Multigrid) -> Level | None:
             diagonal.axpy(1.0, extra)
             A.setDiagonal(diagonal)
     return Level(A, P, coarse_block[:coarse].copy(), blocks, mass, smooth)
+
+
+def _without_history(product: Any) -> Any:
+    """A product without what PETSc keeps to repeat it."""
+    copy = product.duplicate(copy=True)
+    product.destroy()
+    return copy
 
 
 def _constant(A: Any, agg: np.ndarray, coarse: int, offset: int, total: int) -> Any:

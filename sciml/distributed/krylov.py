@@ -16,7 +16,7 @@ from ..operators import PoissonOperator, as_operator
 from ..operators.geometry_checks import DIRICHLET
 from ..solvers.iteration import check_settings, report, verdict
 from ..solvers.result import IterationState, SolveResult, Status
-from .engine import load_petsc, world
+from .engine import clean_up, load_petsc, world
 from .layout import Halo, Layout
 from .matrices import agree, from_csr, own_rows
 from .poisson import DistributedPoisson
@@ -24,8 +24,8 @@ from .preconditioners import make_preconditioner
 
 __all__ = ["METHODS", "solve"]
 
-METHODS = {"cg": "cg", "fcg": "fcg", "minres": "minres", "gmres": "gmres", "bicgstab": "bcgs"}
-"""Our names of Krylov methods and PETSc's."""
+METHODS = {"cg": "cg", "fcg": "fcg", "gmres": "gmres", "bicgstab": "bcgs"}
+"""Our names of Krylov methods and PETSc's: those that see the unpreconditioned residual (its MINRES does not)."""
 
 _SIDE_RIGHT = ("gmres", "bicgstab")
 """Methods that see the true residual only with the preconditioner on the right."""
@@ -114,7 +114,9 @@ def solve(
         solver=f"petsc {solver}" + ("" if M is None else f" + {M.label}"),
         info={"choice": choice, "setup_seconds": setup, "ranks": system.b.comm.size},
     )
-    ksp.destroy()
+    for used in (ksp, system.b, system.x):
+        used.destroy()
+    clean_up(system.matrix.comm)
     return report(result, on_failure)
 
 

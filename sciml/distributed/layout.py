@@ -207,8 +207,11 @@ class Halo:
     def exchange(self, values: np.ndarray) -> np.ndarray:
         """A rank's own values (any dtype that float64 holds), surrounded by those of its neighbours."""
         padded, view = self.array()
-        self.dm.globalToLocal(self.layout.vector(values.astype(np.float64)), view)
-        return padded[: self.cells].reshape(self.shape).astype(values.dtype)
+        whole = self.layout.vector(values)
+        self.dm.globalToLocal(whole, view)
+        whole.destroy()
+        view.destroy()
+        return padded[: self.cells].reshape(self.shape).astype(values.dtype, copy=False)
 
     def coordinates(self, spacing: Sequence[float]) -> list[np.ndarray]:
         """Cell-centre coordinates of the array per axis, open-mesh shaped, in the grid's frame."""

@@ -85,12 +85,15 @@ class DistributedSystem:
     A : petsc4py.PETSc.Mat
     b : ndarray
         This rank's rows of the right-hand side.
+    nnz : int
+        Non-zeros on all ranks.
     notes : tuple of str
     """
 
     name: str
     A: Any
     b: np.ndarray
+    nnz: int
     notes: tuple[str, ...] = field(default=())
 
     @property
@@ -99,8 +102,7 @@ class DistributedSystem:
         return int(self.A.getSize()[0])
 
     def __str__(self) -> str:
-        entries = int(self.A.getInfo(self.A.InfoType.GLOBAL_SUM)["nz_used"])
-        return f"{self.name}, {self.unknowns:,} unknowns, {entries:,} non-zeros, on {self.A.comm.size} rank(s)"
+        return f"{self.name}, {self.unknowns:,} unknowns, {self.nnz:,} non-zeros, on {self.A.comm.size} rank(s)"
 
 
 def load_system(path: str | Path, rhs: str | Path | None = None, comm: Any = None) -> DistributedSystem:
@@ -141,7 +143,8 @@ def load_system(path: str | Path, rhs: str | Path | None = None, comm: Any = Non
         b, note = _read_vector(Path(rhs), n, comm), f"right-hand side from {Path(rhs).name}"
     elif b is None:
         b, note = np.ones(A.getLocalSize()[0]), "the file holds no right-hand side: b is all ones"
-    return DistributedSystem(path.name, A, b, (note,))
+    nnz = int(A.getInfo(A.InfoType.GLOBAL_SUM)["nz_used"])
+    return DistributedSystem(path.name, A, b, nnz, (note,))
 
 
 # -- Matrix Market ----------------------------------------------------------------------------

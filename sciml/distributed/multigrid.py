@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..preconditioners.multigrid import Multigrid
-from .engine import load_petsc, world
+from .engine import clean_up, load_petsc, world
 from .hierarchy import Below, Level, cells_as_blocks, first_level, gather, next_level
 from .poisson import DistributedPoisson
 from .smoothers import ChebyshevSmoother, ColourParts, ColourSmoother, RedBlackSmoother, Redundant
@@ -98,6 +98,7 @@ class DistributedMultigrid:
                 break
             level = coarser
             self.levels.append(level)
+            clean_up(A.layout.comm)
         self.below, self._order = gather(level, len(self.levels), M, A.shift / unit, unit)
 
     def __repr__(self) -> str:

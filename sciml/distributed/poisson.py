@@ -18,7 +18,7 @@ from ..problems.geometry import GEOMETRIES, obstacle_mask
 from ..problems.manufactured import Manufactured
 from ..problems.poisson import RIGHT_HAND_SIDES, check_seed, open_top, side_lengths, source
 from ..problems.problem import Grid, size_name
-from .engine import load_petsc
+from .engine import clean_up, load_petsc, python_matrix
 from .layout import Halo, Layout
 
 __all__ = ["DistributedPoisson", "DistributedProblem", "poisson"]
@@ -96,12 +96,18 @@ class DistributedPoisson:
         return float(self.local.diagonal_table[-1])
 
     @cached_property
+    def scratch(self) -> tuple[np.ndarray, Any, np.ndarray]:
+        """Two padded arrays with ghost cells for whoever works on the grid at the moment, and PETSc's view of the
+        cells of the first."""
+        x, view = self.halo.array()
+        return x, view, self.halo.array()[0]
+
+    @cached_property
     def matrix(self) -> Any:
         """The operator as a PETSc matrix without entries (MATSHELL)."""
         layout = self.layout
-        sizes = (layout.cells, self.shape[0])
-        mat = load_petsc().Mat().createPython((sizes, sizes), context=_Stencil(self), comm=layout.comm)
-        mat.setUp()
+        rows = (layout.cells, self.shape[0])
+        mat = python_matrix(rows, rows, _Stencil(self), layout.comm)
         mat.setOption(mat.Option.SYMMETRIC, True)
         mat.setOption(mat.Option.SPD, True)
         return mat
@@ -121,10 +127,6 @@ class DistributedPoisson:
         mat.setOption(mat.Option.SPD, True)
         return mat
 
-    def diagonal(self) -> np.ndarray:
-        """The diagonal of this rank's rows."""
-        return self.local.diagonal().reshape(self.local.in_shape)[self.halo.inner]
-
     def __repr__(self) -> str:
         ranks = self.layout.comm.size
         return f"<DistributedPoisson {size_name(self.layout.shape)} cells on {ranks} rank(s)>"
@@ -134,28 +136,29 @@ class _Stencil:
     """What PETSc calls for a product with a `DistributedPoisson`."""
 
     def __init__(self, A: DistributedPoisson):
-        self._A = A
         grid = A.local.kernel_grid
-        self._grid, self._kernel = grid, grid.stencil(np.float64)
-        self._x, self._view = A.halo.array()
-        self._y = np.empty(A.halo.cells)
+        self._planes, self._grain, self._kernel = grid.shape[0], grid.grain, grid.stencil(np.float64)
+        self._halo, self._own_shape, self._outside = A.halo, A.in_shape, A.outside
+        self._x, self._view, self._y = A.scratch
+        self._local = A.local
         self._blank = np.flatnonzero(A.local.code == 255)
         self._own_blank = np.flatnonzero(~A.fluid)
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
-        A = self._A
-        A.halo.dm.globalToLocal(x, self._view)
+        halo = self._halo
+        halo.dm.globalToLocal(x, self._view)
         self._x[self._blank] = 0  # kernels read zeros in cells without an unknown
-        parallel(stencil.apply, self._grid.shape[0], self._x, self._y, self._kernel, grain=self._grid.grain)
-        out = y.array.reshape(A.in_shape)
-        out[...] = self._y.reshape(A.halo.shape)[A.halo.inner]
-        out.reshape(-1)[self._own_blank] = A.outside * x.getArray(readonly=1)[self._own_blank]
+        parallel(stencil.apply, self._planes, self._x, self._y, self._kernel, grain=self._grain)
+        out = y.array.reshape(self._own_shape)
+        out[...] = self._y[: halo.cells].reshape(halo.shape)[halo.inner]
+        out.reshape(-1)[self._own_blank] = self._outside * x.array_r[self._own_blank]
 
     def multTranspose(self, mat: Any, x: Any, y: Any) -> None:  # noqa: N802 (PETSc's name)
         self.mult(mat, x, y)
 
     def getDiagonal(self, mat: Any, d: Any) -> None:  # noqa: N802
-        d.array[:] = self._A.diagonal().reshape(-1)
+        diagonal = self._local.diagonal().reshape(self._local.in_shape)
+        d.array[:] = diagonal[self._halo.inner].reshape(-1)
 
 
 def _numbers(layout: Layout) -> np.ndarray:
@@ -264,6 +267,7 @@ def poisson(
     mask, label, notes = _obstacles(layout, obstacles, seed, bc, shift)
     A = DistributedPoisson(layout, spacing=spacing, bc=bc, cells=mask, shift=shift)
     b, exact = _right_hand_side(A, grid, rhs, seed)
+    clean_up(layout.comm)
     return DistributedProblem(
         name=f"poisson {size_name(shape)}{label}",
         A=A, b=b, grid=grid, layout=layout, mask=mask, exact=exact, notes=notes,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from ..operators import as_operator
-from .engine import load_petsc
+from .engine import python_matrix
 from .layout import Halo, Layout
 
 __all__ = ["LocalPreconditioner", "shell_matrix"]
@@ -58,13 +59,8 @@ def shell_matrix(layout: Layout, operator: Any, *, width: int = 1, symmetric: bo
     -------
     petsc4py.PETSc.Mat
     """
-    n = 1
-    for cells in layout.shape:
-        n *= cells
-    sizes = (layout.cells, n)
-    context = _OnBox(layout, operator, width)
-    mat = load_petsc().Mat().createPython((sizes, sizes), context=context, comm=layout.comm)
-    mat.setUp()
+    rows = (layout.cells, math.prod(layout.shape))
+    mat = python_matrix(rows, rows, _OnBox(layout, operator, width), layout.comm)
     mat.setOption(mat.Option.SYMMETRIC, symmetric)
     return mat
 

@@ -37,8 +37,7 @@ class RedBlackSmoother:
         self._grid, self._stencil = A.local.kernel_grid, A.local.kernel_grid.stencil(np.float64)
         self._comb = np.zeros(self._grid.shape[2] + 2)
         self._comb[::2] = omega
-        self._x, self._view = A.halo.array()
-        self._b, _ = A.halo.array()
+        self._x, self._view, self._b = A.scratch
         origin = sum(A.halo.start) & 1  # colours are those of the whole grid
         self._colours = (origin, 1 ^ origin)
 
@@ -52,19 +51,20 @@ class RedBlackSmoother:
         """Relax `x`, from zero where PETSc says so."""
         A, halo = self._A, self._A.halo
         self._b[: halo.cells].reshape(halo.shape)[halo.inner] = b.array_r.reshape(A.in_shape)
-        if ksp.getInitialGuessNonzero():
-            halo.dm.globalToLocal(x, self._view)
-        else:
+        current = not ksp.getInitialGuessNonzero()  # whether the ghost cells are those of x
+        if current:
             self._x[:] = 0
-        current = True  # whether the ghost cells are
+        own = self._x[: halo.cells].reshape(halo.shape)[halo.inner]
+        out = x.array.reshape(A.in_shape)
+        planes = self._grid.shape[0]
         for _ in range(self._sweeps):
             for colour in self._colours:
+                # PETSc's exchange within ghosted arrays would be shorter, but holds three more of them.
                 if not current:
-                    halo.dm.localToLocal(self._view, self._view)
-                planes = self._grid.shape[0]
+                    halo.dm.globalToLocal(x, self._view)
                 smoothers.half_sweep(0, planes, colour, self._x, self._b, self._stencil, self._comb)
+                out[...] = own
                 current = False
-        x.array.reshape(A.in_shape)[...] = self._x[: halo.cells].reshape(halo.shape)[halo.inner]
         ksp.setConvergedReason(_DONE)
 
 
