@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import importlib.util
 import os
 import sys
 import time
 import traceback
 import weakref
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -15,10 +17,9 @@ __all__ = ["INSTALL", "clean_up", "end_all_ranks", "load_mpi", "load_petsc", "py
 
 INSTALL = (
     "the engine 'petsc' needs petsc4py and mpi4py, and one of them cannot be imported. Either install the "
-    "packages of the system, `apt-get install python3-petsc4py python3-mpi4py libpetsc-real-dev` on Debian and "
-    "Ubuntu, and use them from a virtual environment made with `python3 -m venv --system-site-packages`; or "
-    "build PETSc from source with `pip install 'sciml[petsc]'`, which needs an MPI compiler. See the page "
-    "'Past one machine' of the documentation"
+    "packages of the system, `apt-get install python3-petsc4py python3-mpi4py` on Debian and Ubuntu, and use "
+    "them from a virtual environment made with `python3 -m venv --system-site-packages`; or build PETSc from "
+    "source with `pip install 'sciml[petsc]'`, which needs an MPI compiler. See docs/distributed.md"
 )
 
 _AGREEMENT_SECONDS = 2.0
@@ -35,6 +36,7 @@ def load_petsc() -> Any:
         Saying what to install.
     """
     load_mpi()
+    sys.path += [folder for folder in _debian_folders() if folder not in sys.path]
     try:
         from petsc4py import PETSc
     except ImportError as error:
@@ -44,6 +46,13 @@ def load_petsc() -> Any:
             f"petsc4py was built for {PETSc.ScalarType.__name__} numbers; expected a build for real double precision"
         )
     return PETSc
+
+
+def _debian_folders() -> list[str]:
+    """Where Debian and Ubuntu put petsc4py, which Python finds by itself only with PETSc's compiler files."""
+    if importlib.util.find_spec("petsc4py") is not None:
+        return []
+    return [str(path.parent) for path in Path("/usr/lib/petscdir").glob("*/*-real/lib/python3/*/petsc4py")]
 
 
 def load_mpi() -> Any:
