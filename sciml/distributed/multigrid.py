@@ -83,6 +83,8 @@ class DistributedMultigrid:
             pc.setMGInterpolation(number + 1, level.P)
             if number > 0:
                 _smooth(pc, number, level.A, _level_smoothers(level, depth, M))
+                if M.cycle == "W":
+                    pc.setMGCycleTypeOnLevel(number, load_petsc().PC.MGCycleType.W)
         last = self.levels[-1].A
         _by_context(pc.getMGCoarseSolve(), Redundant(self.below, self._order, last.createVecLeft()), last)
 
@@ -116,8 +118,6 @@ class _Parameters(Multigrid):
         if unknown:
             raise TypeError(f"multigrid has no parameter {unknown[0]!r}; expected {', '.join(defaults)}")
         self._set_parameters(defaults | given)
-        if self.cycle != "V":
-            raise ValueError(f"cycle={self.cycle!r}; the engine 'petsc' expects 'V'")
 
     def fit(self, A: DistributedPoisson) -> None:
         """Smooth interpolation from the level on from which the serial cycle of this grid smooths it."""

@@ -49,6 +49,7 @@ MULTIGRID: dict[str, tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
         {"omega": (1.0, 1.2, 1.4), "sweeps": 1, "coarse_scaling": (0.6, 0.5), "smooth_from": 1},
     ),
     "chebyshev": ((32, 32, 32), {"obstacles": "balls"}, {"smoother": "chebyshev"}),
+    "w cycle": ((48, 50, 46), {"obstacles": "walls"}, {"cycle": "W", "sweeps": 1}),
     "unsplit": ((32, 32, 32), {"obstacles": "walls"}, {"split": False, "sweeps": 2}),
 }  # fmt: skip
 
@@ -279,7 +280,7 @@ def wrong_input(folder: Path) -> dict[str, Any]:
         "parameter": lambda: distributed.solve(A, b, omgea=1.2),
         "rtol": lambda: distributed.solve(A, b, rtol=-1.0),
         "two preconditioners": lambda: distributed.solve(A, b, method="cg+jacobi", M=None),
-        "w cycle": lambda: distributed.solve(A, b, method="cg+multigrid", cycle="W"),
+        "cycle": lambda: distributed.solve(A, b, method="cg+multigrid", cycle="F"),
         "obstacles": lambda: distributed.poisson((16, 16), obstacles="bolls"),
         "singular": lambda: distributed.poisson((16, 16), bc="neumann"),
         "enclosed": lambda: distributed.poisson((16, 18), obstacles=mask),
@@ -288,7 +289,7 @@ def wrong_input(folder: Path) -> dict[str, Any]:
             *(lambda p: (p.A, p.b))(distributed.poisson((24, 21, 24), bc=["dirichlet", "periodic", "dirichlet"]))
         ),
         "multigrid of a matrix": lambda: distributed.solve(
-            distributed.load_system(folder / "A.mtx").A, np.ones(1), method="cg+multigrid"
+            *(lambda s: (s.A, s.b))(distributed.load_system(folder / "A.mtx")), method="cg+multigrid"
         ),
         "missing": lambda: distributed.load_system(folder / "none.mtx"),
         "short": lambda: distributed.load_system(folder / "short.mtx"),

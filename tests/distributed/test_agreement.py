@@ -64,13 +64,6 @@ def test_multigrid_takes_the_iterations_of_the_serial_one(measured, ranks):
 
 
 @RANKS
-def test_learned_hierarchy_takes_the_iterations_of_the_serial_one(measured, ranks):
-    found = measured(ranks)["own hierarchy"]
-    assert abs(found["distributed"] - found["serial"]) <= 1
-    assert found["distributed"] != found["plain"]  # or the test would not see that it is used
-
-
-@RANKS
 def test_binary_files_round_trip(measured, ranks):
     found = measured(ranks)["binary"]
     assert found["matrix"] == 0.0
@@ -120,7 +113,7 @@ WRONG = {
     "parameter": "TypeError: multigrid has no parameter 'omgea'; expected omega",
     "rtol": "ValueError: rtol is -1.0; expected a finite number >= 0",
     "two preconditioners": "TypeError: method is 'cg+jacobi' and M is given too",
-    "w cycle": "ValueError: cycle='W'; the engine 'petsc' expects 'V'",
+    "cycle": "ValueError: cycle='F'; expected 'V' or 'W'",
     "obstacles": "ValueError: obstacles is 'bolls'; expected None",
     "singular": "ValueError: bc is (('neumann', 'neumann')",
     "enclosed": "ValueError: obstacles enclose 1 fluid cell(s)",
