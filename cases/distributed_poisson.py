@@ -1,15 +1,15 @@
 """Past one machine: the obstacle case on 1, 2 and 4 ranks of PETSc, and a model of what it costs on more.
 
 What it sets out to show
-- the distributed solve takes the iterations of the serial one, on any number of ranks, and gives its solution;
+- the distributed solve takes the iterations of the serial one on any number of ranks and gives its solution;
 - our multigrid beside PETSc's own algebraic multigrids, GAMG and BoomerAMG: iterations, set-up, solve;
 - memory per rank falls as one over the number of ranks;
-- a model of bytes, operations and messages, checked against these runs, extrapolated to 10^10 unknowns on 10^4
-  ranks.
+- a model of bytes, operations and messages, checked against these runs, extrapolated to 10^10 unknowns on
+  10^4 ranks.
 
-Every row is a fresh job of `mpiexec`. Bandwidth, latency and time per byte are measured in the same job that the
-model is checked with, all ranks at work; messages and bytes sent are PETSc's own counts. More ranks than cores
-share them: times on four ranks of two cores say nothing about scaling.
+Every row is a fresh job of `mpiexec`. Bandwidth, latency and time per byte are measured in the same job that
+the model is checked with, all ranks at work; messages and bytes sent are PETSc's own counts. More ranks than
+cores share them: times on four ranks of two cores say nothing about scaling.
 """
 
 from __future__ import annotations
@@ -230,7 +230,9 @@ def extrapolation() -> list[dict[str, Any]]:
                 "grid": "x".join(map(str, shape)),  # type: ignore[arg-type]
                 "ranks": ranks,
                 "unknowns": float(math.prod(shape)),  # type: ignore[arg-type]
-                "memory_ms": 1e3 * found.memory_seconds,
+                "grid_ms": 1e3 * found.levels[0].bytes / machine.bandwidth,
+                "coarse_ms": 1e3 * sum(level.bytes for level in found.levels[1:-1]) / machine.bandwidth,
+                "whole_ms": 1e3 * found.levels[-1].bytes / machine.bandwidth,
                 "network_ms": 1e3 * found.network_seconds,
                 "iteration_ms": 1e3 * found.seconds,
                 "efficiency": 0.0,
@@ -241,27 +243,41 @@ def extrapolation() -> list[dict[str, Any]]:
     return rows
 
 
-def claims(case: Case, rows: list[dict[str, Any]], alone: dict[str, Any], model: list[dict[str, Any]]) -> None:
+def claims(
+    case: Case, rows: list[dict[str, Any]], alone: dict[str, Any], model: list[dict[str, Any]]
+) -> None:
     """The acceptance lines this run can judge."""
     case.claim("rows above the tolerance", sum(row["status"] != "converged" for row in rows), "==", 0)
     ours = [row for row in rows if row["method"] == "cg+multigrid" and "error" in row]
     for row in ours:
         for key, name in (("iterations", f"{RTOL:g}"), ("tight_iterations", "1e-10")):
             difference = abs(row[key] - alone[key])
-            case.claim(f"{row['ranks']} rank(s): iterations to {name} from the serial ones", difference, "<=", 1)
+            case.claim(
+                f"{row['ranks']} rank(s): iterations to {name} from the serial ones", difference, "<=", 1
+            )
         case.claim(f"{row['ranks']} rank(s): distance from the serial solution", row["error"], "<=", 1e-8)
     # On small grids what MPI and PETSc take for themselves weighs more than the fields.
     if ours and ours[0]["ranks"] == 1 and ours[0]["unknowns"] > 1e6:
         for row in ours[1:]:
             share = row["MiB_per_rank"] * row["ranks"] / ours[0]["MiB_per_rank"]
-            case.claim(f"{row['ranks']} ranks: memory per rank times ranks over that of one, off 1", abs(share - 1), "<=", 0.15)
+            case.claim(
+                f"{row['ranks']} ranks: memory per rank times ranks over that of one, off 1",
+                abs(share - 1),
+                "<=",
+                0.15,
+            )
     for row in model:
         if row["ranks"] > 1:
             for what in ("messages", "sent_KiB"):
                 off = abs(row[f"model_{what}"] / row[what] - 1)
                 case.claim(f"{row['ranks']} ranks: model of {what}, off the count", off, "<=", 0.25)
         off = max(row["model_ms"] / row["measured_ms"], row["measured_ms"] / row["model_ms"])
-        case.claim(f"{row['ranks']} rank(s): model and measured time of an iteration, larger over smaller", off, "<=", 2)
+        case.claim(
+            f"{row['ranks']} rank(s): model and measured time of an iteration, larger over smaller",
+            off,
+            "<=",
+            2,
+        )
 
 
 def figure(model: list[dict[str, Any]], large: list[dict[str, Any]]) -> Any:
@@ -279,17 +295,22 @@ def figure(model: list[dict[str, Any]], large: list[dict[str, Any]]) -> Any:
         left.set_ylabel("one iteration, ms")
         left.legend(frameon=False)
     right = axes[-1]
-    ranks = [row["ranks"] for row in large]
-    memory = np.array([row["memory_ms"] for row in large])
-    network = np.array([row["network_ms"] for row in large])
-    right.fill_between(ranks, memory, color="#0072B2", alpha=0.85, label="memory")
-    right.fill_between(ranks, memory, memory + network, color="#D55E00", alpha=0.85, label="network")
-    right.set_xscale("log")
-    right.set_ylim(0, None)
-    right.set_xlim(ranks[0], ranks[-1])
-    right.set_xlabel("ranks, 1,048,576 cells on each")
+    places, below = np.arange(len(large)), np.zeros(len(large))
+    kinds = {
+        "grid_ms": ("passes over the grid", "#0072B2"),
+        "coarse_ms": ("divided coarse levels", "#56B4E9"),
+        "whole_ms": ("levels every rank holds", "#E69F00"),
+        "network_ms": ("messages and sums", "#D55E00"),
+    }
+    for key, (label, colour) in kinds.items():
+        heights = np.array([row[key] for row in large])
+        right.bar(places, heights, 0.6, bottom=below, color=colour, label=label)
+        below = below + heights
+    right.set_xticks(places, [f"{row['ranks']:,}" for row in large])
+    right.set_xlabel("ranks of a cluster, 1,048,576 cells on each")
     right.set_ylabel("one iteration in the model, ms")
-    right.legend(frameon=False, loc="lower right")
+    right.set_ylim(0, 1.35 * below.max())
+    right.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
     for ax in axes:
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
@@ -309,29 +330,29 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any] | None:
     case = Case("distributed_poisson", given)
     shape = SHAPE[given.size]
     large = extrapolation()
-    rows: list[dict[str, Any]] = []
     model: list[dict[str, Any]] = []
     if importlib.util.find_spec("mpi4py") is None or shutil.which("mpiexec") is None:
         from sciml.distributed.engine import INSTALL
 
         print(f"Only the model is shown: {INSTALL}")
     else:
-        rows, model = study(case, shape)
+        model = study(case, shape)
     case.table(
         f"the model on a cluster: {CLUSTER['bandwidth'] / 1e9:g} GB/s a rank, {1e6 * CLUSTER['alpha']:g} µs, "
         f"{1e-9 / CLUSTER['beta']:g} GB/s",
         large,
-        grid="", ranks=",d", unknowns=".2e", memory_ms=".1f", network_ms=".2f", iteration_ms=".1f",
-        efficiency=".2f", whole_level=",d",
+        grid="", ranks=",d", unknowns=".2e", grid_ms=".1f", coarse_ms=".1f", whole_ms=".1f",
+        network_ms=".2f", iteration_ms=".1f", efficiency=".2f", whole_level=",d",
     )  # fmt: skip
     if given.plot is not None:
         case.save_figure(figure(model, large))
     return case.finish()
 
 
-def study(case: Case, shape: Sequence[int]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Run every job; the rows measured, and the model beside them."""
-    given, rows = case.arguments, []
+def study(case: Case, shape: Sequence[int]) -> list[dict[str, Any]]:
+    """Run every job, print and judge; the rows of the model beside what was measured."""
+    given = case.arguments
+    rows: list[dict[str, Any]] = []
     with progress() as tell, tempfile.TemporaryDirectory() as folder:
         tell("the serial solver")
         alone, reference = serial(shape, given.seed, Path(folder))
@@ -345,7 +366,8 @@ def study(case: Case, shape: Sequence[int]) -> tuple[list[dict[str, Any]], list[
             rows.append(job(2, shape=PEAK, method="cg+multigrid", seed=given.seed, reference=None))
     columns = {
         "grid": "", "ranks": "d", "method": "", "unknowns": ",d", "iterations": "d", "setup_seconds": ".2f",
-        "solve_seconds": ".2f", "relative_residual": ".1e", "MiB_per_rank": ".0f", "error": ".1e", "status": "",
+        "solve_seconds": ".2f", "relative_residual": ".1e", "MiB_per_rank": ".0f", "error": ".1e",
+        "status": "",
     }  # fmt: skip
     case.table(f"obstacle case to {RTOL:g}", rows, **columns)
     for row in rows:
@@ -358,7 +380,7 @@ def study(case: Case, shape: Sequence[int]) -> tuple[list[dict[str, Any]], list[
         model_sent_KiB=".0f", GB_per_s_and_rank=".1f", alpha_us=".1f",
     )  # fmt: skip
     claims(case, rows, alone, model)
-    return rows, model
+    return model
 
 
 def _rank() -> int:

@@ -98,8 +98,8 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     problem : Problem
         Whose grid and mask `x` lives on.
     x : array or callable
-        Flat or grid-shaped; or ``x(axis, index)`` that gives one plane, masked where solid, for fields that no
-        process holds whole (``x(None, 0)`` all of a plane grid).
+        Flat or grid-shaped; or ``x(axis, index)`` that gives one plane, masked where solid, for fields that
+        no process holds whole (``x(None, 0)`` all of a plane grid).
     ax : matplotlib axes or sequence of three axes, optional
         Where to draw; a new figure by default. In 3D three axes are needed.
     label : str
@@ -132,7 +132,7 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     else:
         axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
         if len(axes) != len(panels):
-            raise ValueError(f"ax holds {len(axes)} axes; expected {len(panels)} for a {len(shape)}D field")
+            raise ValueError(f"ax holds {len(axes)} axes; expected {len(panels)} for this grid")
         figure = axes[0].figure
     image = None
     low, high, colours = _colour_range([plane for plane, *_ in panels])

@@ -53,9 +53,7 @@ def _run(
         start = time.perf_counter()
         problem = _build(system)
         built = time.perf_counter() - start
-        result = solve(
-            problem.A, problem.b, method=method, rtol=rtol, maxiter=maxiter, on_failure="ignore"
-        )
+        result = solve(problem.A, problem.b, method=method, rtol=rtol, maxiter=maxiter, on_failure="ignore")
     growth = comm.allreduce(memory.growth, op=load_mpi().MAX)
     setup = result.info["setup_seconds"]
     norm_b = float(np.sqrt(comm.allreduce(float(np.sum(problem.b**2)))))
@@ -71,7 +69,9 @@ def _run(
             console.print(f"  {note}", highlight=False)
         console.print(f"  {result.info['choice']}", highlight=False)
         console.print(_table([run]))
-        console.print("[dim]Memory is that of the rank that grew most, problem included.[/dim]", highlight=False)
+        console.print(
+            "[dim]Memory is that of the rank that grew most, problem included.[/dim]", highlight=False
+        )
         if error is not None:
             console.print(f"relative error against the exact solution: {error:.3e}")
         _conclude(console, [run])
@@ -102,7 +102,9 @@ def _build(system: System, shape: list[int] | None = None) -> Any:
     if system.backend != "numpy" or system.dtype != "float64":
         raise ValueError("the engine 'petsc' computes in numpy float64; drop --backend and --dtype")
     if system.key is not None:
-        raise ValueError("--key names a matrix in a .npz or .mat file, which the engine 'petsc' does not read")
+        raise ValueError(
+            "--key names a matrix in a .npz or .mat file, which the engine 'petsc' does not read"
+        )
     if system.is_poisson:
         if not system.shape:
             raise ValueError("poisson needs --shape, e.g. --shape 128 128 128")
@@ -130,7 +132,7 @@ def _warm_up(system: System, method: str) -> None:
         return  # on all ranks alike; the measured run meets it again and reports it
 
 
-def _planes(problem: Any, x: np.ndarray) -> Callable[[int | None, int], np.ndarray] | None:
+def _planes(problem: Any, x: np.ndarray) -> Callable[[Any, int], Any] | None:
     """The planes a figure shows, brought to rank 0; None without a grid."""
     if getattr(problem, "grid", None) is None:
         return None
@@ -139,7 +141,7 @@ def _planes(problem: Any, x: np.ndarray) -> Callable[[int | None, int], np.ndarr
     if len(layout.shape) == 2:
         whole, mask = layout.gather(x), layout.gather(solid)
         return lambda axis, index: np.ma.masked_array(whole, mask=mask)
-    planes = {}
+    planes: dict[int, Any] = {}
     for axis, n in enumerate(layout.shape):
         values, mask = layout.plane(x, axis, n // 2), layout.plane(solid, axis, n // 2)
         planes[axis] = None if values is None else np.ma.masked_array(values, mask=mask)

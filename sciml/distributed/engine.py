@@ -43,7 +43,7 @@ def load_petsc() -> Any:
         raise ImportError(f"{INSTALL} ({error})") from None
     if not issubclass(PETSc.ScalarType, float):
         raise ImportError(
-            f"petsc4py was built for {PETSc.ScalarType.__name__} numbers; expected a build for real double precision"
+            f"petsc4py was built for {PETSc.ScalarType.__name__} numbers; expected a build for real ones"
         )
     return PETSc
 

@@ -1,9 +1,9 @@
 """Set-up of the multigrid hierarchy in parts: no level is ever whole on one rank until it is small.
 
-The first coarse level is made by the serial kernels on a rank's box with two layers of ghost cells; blocks of
-cells never lie on two ranks, so its rows are the serial ones. Deeper levels are PETSc matrices: aggregates are
-found within a rank, products are PETSc's. From the level on that is small, or whose blocks would lie on several
-ranks, every rank holds all of it and the serial code goes on.
+The first coarse level is made by the serial kernels on a rank's box with two layers of ghost cells; blocks
+of cells never lie on two ranks, so its rows are the serial ones. Deeper levels are PETSc matrices: aggregates
+are found within a rank, products are PETSc's. From the level on that is small, or whose blocks would lie on
+several ranks, every rank holds all of it and the serial code goes on.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ __all__ = ["Below", "Blocks", "Level", "cells_as_blocks", "first_level", "gather
 class Blocks:
     """The grid of blocks a level's unknowns lie in, and this rank's part of it.
 
-    Axes are those of the kernels: 2D grids are ``(n0, 1, n1)``. `units` says how many blocks, per axis, lie on
-    one rank each.
+    Axes are those of the kernels: 2D grids are ``(n0, 1, n1)``. `units` says how many blocks, per axis, lie
+    on one rank each.
     """
 
     shape: tuple[int, ...]
@@ -60,11 +60,14 @@ class Blocks:
 
     def coarsened(self, factors: tuple[int, ...]) -> Blocks:
         """The grid of blocks of blocks."""
+
+        def blocks(values: tuple[int, ...]) -> tuple[int, ...]:
+            return tuple(-(-n // f) for n, f in zip(values, factors, strict=True))
+
         return Blocks(
-            *(
-                tuple(-(-n // f) for n, f in zip(values, factors, strict=True))
-                for values in (self.shape, self.start, self.local)
-            ),  # type: ignore[arg-type]
+            blocks(self.shape),
+            blocks(self.start),
+            blocks(self.local),
             tuple(unit // f for unit, f in zip(self.units, factors, strict=True)),
             tuple(w / f**2 for w, f in zip(self.weights, factors, strict=True)),
             self.periodic,
@@ -113,7 +116,7 @@ class Level:
 
 
 class BlockInterpolation:
-    """Piecewise constant interpolation to the grid, from unknowns on the same rank (a PETSc Python matrix)."""
+    """Piecewise constant interpolation , from unknowns on the same rank, as a PETSc Python matrix."""
 
     def __init__(self, agg: np.ndarray):
         self._agg = agg
@@ -337,8 +340,8 @@ class Below(Multigrid):
         self.index = depth - 1
         level.colour(not smoothed, blocks.periodic)
         # Levels above live elsewhere; their places are kept, because parameters are given by depth.
-        self.levels = [None] * self.index + [level]  # type: ignore[list-item]
-        self.transfers = [None] * self.index  # type: ignore[list-item]
+        above: list[Any] = [None] * self.index
+        self.levels, self.transfers = [*above, level], above.copy()
         # The serial loop divides the weights by the factors of the level at hand, the first time by ones.
         self._coarsen(level, (1, 1, 1), blocks.weights, shift, blocks.periodic)
         vectors = [_Vectors(level.n) for level in self.levels[self.index :]]
@@ -383,6 +386,6 @@ def gather(level: Level, depth: int, M: Multigrid, shift: float, unit: float) ->
     diag = data[new_ptr[:-1]].copy()
     whole = SparseLevel(
         new_ptr.astype(np.int64), columns, data, diag, block[order].astype(np.int32),
-        level.blocks.shape, None if mass is None else mass[order],
+        level.blocks.shape, None if mass is None else mass[order],  # type: ignore[arg-type]
     )  # fmt: skip
     return Below(whole, depth, level.blocks, M, shift, unit, level.smoothed), order

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 
-
 from ..backends.namespace import is_numpy
 from ..operators import PoissonOperator, as_operator
 from ..operators.geometry_checks import DIRICHLET
 from ..solvers.iteration import check_settings, report, verdict
 from ..solvers.result import IterationState, SolveResult, Status
 from .engine import clean_up, load_petsc, world
-from .layout import Halo, Layout
+from .layout import Layout
 from .matrices import agree, from_csr, own_rows
 from .poisson import DistributedPoisson
 from .preconditioners import make_preconditioner
@@ -25,7 +24,7 @@ from .preconditioners import make_preconditioner
 __all__ = ["METHODS", "solve"]
 
 METHODS = {"cg": "cg", "fcg": "fcg", "gmres": "gmres", "bicgstab": "bcgs"}
-"""Our names of Krylov methods and PETSc's: those that see the unpreconditioned residual (its MINRES does not)."""
+"""Our names of Krylov methods and PETSc's: those that see the unpreconditioned residual, unlike its MINRES."""
 
 _SIDE_RIGHT = ("gmres", "bicgstab")
 """Methods that see the true residual only with the preconditioner on the right."""
@@ -147,13 +146,17 @@ def _distribute(A: Any, b: Any, x0: Any, comm: Any) -> _System:
         if values is None and name == "x0":
             continue
         if not is_numpy(values) or values.dtype.kind != "f":
-            raise TypeError(f"{name} is no NumPy array of real floating numbers, which engine 'petsc' expects")
+            raise TypeError(
+                f"{name} is no NumPy array of real floating numbers, which engine 'petsc' expects"
+            )
         if values.shape not in (A.in_shape, (A.shape[0],)):
             raise ValueError(f"{name} has shape {values.shape}; expected {A.in_shape} or ({A.shape[0]},)")
     if _is_plain(A):
         layout = Layout(A.in_shape, ["periodic" in pair for pair in A.bc], comm)
         cells = A.cells[layout.box] if np.any(A.cells) else None
-        distributed = DistributedPoisson(layout, spacing=A.spacing, bc=A.bc, cells=cells, shift=float(A.shift))
+        distributed = DistributedPoisson(
+            layout, spacing=A.spacing, bc=A.bc, cells=cells, shift=float(A.shift)
+        )
         box: Any = layout.box
 
         def whole(x: np.ndarray) -> np.ndarray:
@@ -164,8 +167,8 @@ def _distribute(A: Any, b: Any, x0: Any, comm: Any) -> _System:
     else:
         if not hasattr(A, "tocsr"):
             raise TypeError(
-                f"A is a {type(A).__name__}, of which a rank cannot take its part; expected a PoissonOperator, a "
-                "matrix, or a PETSc matrix (see sciml.distributed.shell_matrix)"
+                f"A is a {type(A).__name__}, of which a rank cannot take its part; expected a "
+                "PoissonOperator, a matrix, or a PETSc matrix (see sciml.distributed.shell_matrix)"
             )
         distributed = from_csr(A.tocsr(), comm)
         first, last = own_rows(A.shape[0], comm)
@@ -175,9 +178,7 @@ def _distribute(A: Any, b: Any, x0: Any, comm: Any) -> _System:
             return np.concatenate(comm.allgather(x)).reshape(b.shape)
 
     shape = A.in_shape if _is_plain(A) else (A.shape[0],)
-    system = _parts(
-        distributed, b.reshape(shape)[box], None if x0 is None else np.reshape(x0, shape)[box]
-    )
+    system = _parts(distributed, b.reshape(shape)[box], None if x0 is None else np.reshape(x0, shape)[box])
     system.restore = whole
     return system
 
@@ -355,7 +356,11 @@ class _Run:
 
 def _failure(reason: int) -> Status:
     reasons = load_petsc().KSP.ConvergedReason
-    if reason in (reasons.DIVERGED_INDEFINITE_MAT, reasons.DIVERGED_INDEFINITE_PC, reasons.DIVERGED_BREAKDOWN):
+    if reason in (
+        reasons.DIVERGED_INDEFINITE_MAT,
+        reasons.DIVERGED_INDEFINITE_PC,
+        reasons.DIVERGED_BREAKDOWN,
+    ):
         return Status.BREAKDOWN
     if reason == reasons.DIVERGED_NANORINF:
         return Status.NONFINITE

@@ -41,7 +41,7 @@ def from_csr(matrix: Any, comm: Any = None) -> Any:
     Parameters
     ----------
     matrix : sparse matrix, or operator with ``tocsr``
-        The whole matrix, on every rank. To have no rank hold it whole, read it from a file, see `load_system`.
+        The whole matrix, on every rank. Where no rank can hold it whole, read it by `load_system`.
     comm : communicator, optional
         All ranks by default.
 
@@ -102,7 +102,9 @@ class DistributedSystem:
         return int(self.A.getSize()[0])
 
     def __str__(self) -> str:
-        return f"{self.name}, {self.unknowns:,} unknowns, {self.nnz:,} non-zeros, on {self.A.comm.size} rank(s)"
+        return (
+            f"{self.name}, {self.unknowns:,} unknowns, {self.nnz:,} non-zeros, on {self.A.comm.size} rank(s)"
+        )
 
 
 def load_system(path: str | Path, rhs: str | Path | None = None, comm: Any = None) -> DistributedSystem:
@@ -111,8 +113,7 @@ def load_system(path: str | Path, rhs: str | Path | None = None, comm: Any = Non
     Parameters
     ----------
     path : path
-        ``.mtx`` (Matrix Market, coordinate), or PETSc's binary format in any other file (``.petsc``, ``.bin``,
-        ``.dat``).
+        ``.mtx`` (Matrix Market, coordinate), or PETSc's binary format in any other file.
     rhs : path, optional
         Right-hand side: ``.npy``, or PETSc's binary format. By default a vector that follows the matrix in
         PETSc's file, otherwise ones; `DistributedSystem.notes` says which.

@@ -1,4 +1,4 @@
-"""What an iteration of distributed multigrid-preconditioned CG costs: bytes, operations and messages per level.
+"""What an iteration of CG with distributed multigrid costs: bytes, operations and messages per level.
 
 The model counts what the code does: every pass over an array, every exchange of ghost values, every sum over
 ranks. A machine is three numbers, the bandwidth a rank has to itself and the network's latency α and time per
@@ -189,9 +189,7 @@ def _grid_cost(unknowns: int, box: Sequence[float], parts: Sequence[int], nu: in
     )
 
 
-def _sparse_cost(
-    unknowns: int, box: Sequence[float], parts: Sequence[int], nu: int, depth: int
-) -> LevelCost:
+def _sparse_cost(unknowns: int, box: Sequence[float], parts: Sequence[int], nu: int, depth: int) -> LevelCost:
     cells = math.prod(box)
     axes = len(box)
     # Levels whose interpolation is smoothed couple all blocks that touch, even at a corner.

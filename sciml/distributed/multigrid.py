@@ -1,4 +1,4 @@
-"""Our multigrid as PETSc's PCMG: our transfer, coarse operators, relaxation and scalings, divided among ranks."""
+"""Our multigrid as PETSc's PCMG: our transfer, coarse operators, relaxation and scalings, in parts."""
 
 from __future__ import annotations
 
@@ -61,13 +61,13 @@ class DistributedMultigrid:
         """Set up the hierarchy of `A` and make `pc` this cycle."""
         if not isinstance(A, DistributedPoisson):
             raise TypeError(
-                f"multigrid expects a distributed Poisson operator, but A is a {type(A).__name__}; for matrices "
-                "there are gamg and hypre"
+                f"multigrid expects a distributed Poisson operator, but A is a {type(A).__name__}; for "
+                "matrices there are gamg and hypre"
             )
         if any(p and n % 2 for p, n in zip(A.layout.periodic, A.layout.shape, strict=True)):
             raise ValueError(
-                f"the grid {A.layout.shape} is periodic along an axis with an odd number of cells, which blocks "
-                "of two do not fill; expected an even number, or gamg"
+                f"the grid {A.layout.shape} is periodic along an axis with an odd number of cells, which "
+                "blocks of two do not fill; expected an even number, or gamg"
             )
         M = self._parameters
         M.fit(A)
@@ -124,7 +124,9 @@ class _Parameters(Multigrid):
         blocks = cells_as_blocks(A)
         factors = blocks.factors()
         if max(factors) == 1:
-            raise ValueError(f"the grid {A.layout.shape} is too small for multigrid; expected two cells along an axis")
+            raise ValueError(
+                f"the grid {A.layout.shape} is too small for multigrid; expected two cells along an axis"
+            )
         isotropic = all(f == 2 or n == 1 for f, n in zip(factors, blocks.shape, strict=True))
         self._smooth_from = self.smooth_from
         if self.smooth_from is not None and not isotropic:
@@ -133,7 +135,9 @@ class _Parameters(Multigrid):
 
 def _smooth(pc: Any, number: int, A: Any, smoothers: tuple[Any, Any]) -> None:
     """Relax level `number` of PCMG by one context before and one after the coarse correction."""
-    for ksp, context in zip((pc.getMGSmootherDown(number), pc.getMGSmootherUp(number)), smoothers, strict=True):
+    for ksp, context in zip(
+        (pc.getMGSmootherDown(number), pc.getMGSmootherUp(number)), smoothers, strict=True
+    ):
         _by_context(ksp, context, A)
 
 
@@ -159,7 +163,8 @@ def _level_smoothers(level: Level, depth: int, M: Multigrid) -> tuple[Any, Any]:
     if level.smoothed or not level.blocks.two_colourable():
         smoother = ChebyshevSmoother(level.A, M._sweeps(depth))
         return smoother, smoother
-    parts = ColourParts(level.A, sum(level.blocks.places(level.block_of)) & 1)
+    parity = np.sum(level.blocks.places(level.block_of), axis=0) & 1
+    parts = ColourParts(level.A, parity)
     settings = {"omega": M._omega(depth), "sweeps": M._sweeps(depth)}
     return ColourSmoother(parts, **settings), ColourSmoother(parts, **settings, backward=True)
 

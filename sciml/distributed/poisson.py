@@ -79,8 +79,8 @@ class DistributedPoisson:
         cells = None if self.cells is None else halo.exchange(self.cells)
         if cells is not None and not np.any(cells == FLUID):
             raise ValueError(
-                f"rank {self.layout.comm.rank} of {self.layout.comm.size} holds no fluid cell; expected some on "
-                "every rank, so use fewer ranks or another geometry"
+                f"rank {self.layout.comm.rank} of {self.layout.comm.size} holds no fluid cell; expected some "
+                "on every rank, so use fewer ranks or another geometry"
             )
         sides = [
             tuple("dirichlet" if cut else side for side, cut in zip(pair, cuts, strict=True))
@@ -97,8 +97,8 @@ class DistributedPoisson:
 
     @cached_property
     def scratch(self) -> tuple[np.ndarray, Any, np.ndarray]:
-        """Two padded arrays with ghost cells for whoever works on the grid at the moment, and PETSc's view of the
-        cells of the first."""
+        """Two padded arrays with ghost cells for whoever works on the grid; the second item is PETSc's view of
+        the first."""
         x, view = self.halo.array()
         return x, view, self.halo.array()[0]
 
@@ -258,8 +258,8 @@ def poisson(
     bc = check_bc(open_top(len(shape)) if isinstance(bc, str) and bc == "open-top" else bc, len(shape))
     if shift == 0 and not any("dirichlet" in pair for pair in bc):
         raise ValueError(
-            f"bc is {bc!r}, which leaves the solution determined up to a constant; the engine 'petsc' expects a "
-            "Dirichlet side or a positive shift"
+            f"bc is {bc!r}, which leaves the solution determined up to a constant; the engine 'petsc' expects "
+            "a Dirichlet side or a positive shift"
         )
     spacing = tuple(side / n for side, n in zip(side_lengths(shape, length), shape, strict=True))
     grid = Grid(shape, spacing)
@@ -291,7 +291,7 @@ def _obstacles(
         marks = np.asarray(obstacles)
         if marks.dtype != bool:
             raise TypeError(
-                f"obstacles has dtype {marks.dtype}; expected a boolean mask or one of {', '.join(GEOMETRIES)}"
+                f"obstacles has dtype {marks.dtype}; expected booleans or one of {', '.join(GEOMETRIES)}"
             )
         mask = check_cells(marks, layout.shape)[layout.box] == SOLID
         label = " given mask"

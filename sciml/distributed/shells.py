@@ -23,8 +23,8 @@ class _OnBox:
             self._padded, self._view = self._halo.array()
         if tuple(self._operator.in_shape) != self._shape or tuple(self._operator.out_shape) != self._shape:
             raise ValueError(
-                f"the operator maps {self._operator.in_shape} to {self._operator.out_shape}; expected one on this "
-                f"rank's box with {width} layer(s) of ghost cells, {self._shape}"
+                f"the operator maps {self._operator.in_shape} to {self._operator.out_shape}; expected one "
+                f"on this rank's box with {width} layer(s) of ghost cells, {self._shape}"
             )
 
     def mult(self, mat: Any, x: Any, y: Any) -> None:
@@ -48,8 +48,7 @@ def shell_matrix(layout: Layout, operator: Any, *, width: int = 1, symmetric: bo
     ----------
     layout : Layout
     operator : operator
-        On arrays of the shape ``Halo(layout, width).shape``. Its values in ghost cells are dropped, so it may do
-        there what it likes; what it does in a cell may depend on cells up to `width` away along the axes.
+        On arrays of the shape ``Halo(layout, width).shape``. Its values in ghost cells are dropped; what it does in a cell may depend on cells up to `width` away along the axes.
     width : int
         Layers of ghost cells.
     symmetric : bool
@@ -68,8 +67,8 @@ def shell_matrix(layout: Layout, operator: Any, *, width: int = 1, symmetric: bo
 class LocalPreconditioner:
     """Any operator on a rank's own box as a preconditioner (PCSHELL).
 
-    Without ghost cells this is block Jacobi with a block per rank: symmetric where the operator is. With them it
-    is the restricted additive Schwarz method, which is not symmetric; use it with ``gmres``.
+    Without ghost cells this is block Jacobi with a block per rank: symmetric where the operator is. With them
+    it is the restricted additive Schwarz method, which is not symmetric; use it with ``gmres``.
 
     Parameters
     ----------

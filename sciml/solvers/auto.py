@@ -32,8 +32,8 @@ MANY_ENTRIES = 2_000_000
 
 
 ENGINES = {"petsc": "sciml.distributed"}
-"""Packages with a ``solve`` of the same arguments, by the name of the engine. They lie above this one, so they
-are named and loaded only when asked for."""
+"""Packages with a ``solve`` of the same arguments, by the name of the engine. They lie above this one, so
+they are named here and loaded only when asked for."""
 
 
 @dataclass(frozen=True)

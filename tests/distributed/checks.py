@@ -1,4 +1,4 @@
-"""Run by all ranks: compares the distributed engine with the serial code; rank 0 writes what was found as JSON.
+"""Run by all ranks: compares the distributed engine with the serial code; rank 0 writes what was found.
 
     mpiexec -n 4 python checks.py FOLDER REPORT
 
@@ -33,7 +33,10 @@ PROBLEMS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
     "porous 2D": ((64, 40), {"obstacles": "porous"}),
     "channels 2D": ((60, 44), {"obstacles": "channels"}),
     "balls 2D stretched": ((40, 40), {"obstacles": "balls", "rhs": "smooth", "length": (1.0, 2.0)}),
-    "periodic manufactured": ((16, 20, 16), {"rhs": "manufactured", "bc": ["periodic", "neumann", "dirichlet"]}),
+    "periodic manufactured": (
+        (16, 20, 16),
+        {"rhs": "manufactured", "bc": ["periodic", "neumann", "dirichlet"]},
+    ),
     "mixed manufactured 2D": ((16, 20), {"rhs": "manufactured", "bc": ["neumann", ("dirichlet", "neumann")]}),
     "periodic both": ((24, 30, 28), {"bc": ["periodic", "periodic", "dirichlet"], "obstacles": "balls"}),
 }
@@ -200,7 +203,8 @@ def shells() -> dict[str, Any]:
     scale = COMM.allreduce(float(np.abs(reference.x).max()), op=_max())
     return {
         name: {
-            "error": COMM.allreduce(float(np.abs(r.x.reshape(-1) - reference.x.reshape(-1)).max()), op=_max()) / scale,
+            "error": COMM.allreduce(float(np.abs(r.x.reshape(-1) - reference.x.reshape(-1)).max()), op=_max())
+            / scale,
             "status": r.status.name,
             "solver": r.solver,
             "iterations": r.iterations,
@@ -243,7 +247,8 @@ def stopping() -> dict[str, Any]:
             parts.layout.gather(fixed.x), sciml.cg(whole.A, whole.b, rtol=0, atol=0, maxiter=7).x
         ),
         "stopped": [stopped.status.name, stopped.iterations, seen],
-        "residual is true": abs(stopped.residual_norm - np.sqrt(COMM.allreduce(float(r @ r)))) / stopped.residual_norm,
+        "residual is true": abs(stopped.residual_norm - np.sqrt(COMM.allreduce(float(r @ r))))
+        / stopped.residual_norm,
         "zero": [distributed.solve(A, 0 * b).status.name, float(np.abs(distributed.solve(A, 0 * b).x).max())],
         "exact x0": distributed.solve(A, b, x0=exact, rtol=1e-6).iterations,
         "too tight": distributed.solve(A, b, rtol=1e-17, **quiet).status.name,
@@ -286,7 +291,9 @@ def wrong_input(folder: Path) -> dict[str, Any]:
         "enclosed": lambda: distributed.poisson((16, 18), obstacles=mask),
         "too small": lambda: distributed.poisson((4, 3)),
         "odd periodic": lambda: distributed.solve(
-            *(lambda p: (p.A, p.b))(distributed.poisson((24, 21, 24), bc=["dirichlet", "periodic", "dirichlet"]))
+            *(lambda p: (p.A, p.b))(
+                distributed.poisson((24, 21, 24), bc=["dirichlet", "periodic", "dirichlet"])
+            )
         ),
         "multigrid of a matrix": lambda: distributed.solve(
             *(lambda s: (s.A, s.b))(distributed.load_system(folder / "A.mtx")), method="cg+multigrid"

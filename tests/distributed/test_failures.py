@@ -60,7 +60,18 @@ def test_command_line_solves_plots_and_records(run_on, tmp_path):
     import json
 
     files = (tmp_path / "x.png", tmp_path / "x.json")
-    options = ("--shape", "24", "24", "24", "--obstacles", "balls", "--plot", str(files[0]), "--json", str(files[1]))
+    options = (
+        "--shape",
+        "24",
+        "24",
+        "24",
+        "--obstacles",
+        "balls",
+        "--plot",
+        str(files[0]),
+        "--json",
+        str(files[1]),
+    )
     done = run_on(2, *SOLVE, *options, timeout=90)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("converged: the recomputed residual is within the tolerance") == 1
@@ -78,7 +89,7 @@ def test_command_line_exits_with_one_when_not_converged(run_on):
 
 
 def test_no_rank_needs_room_for_a_whole_grid(run_on):
-    """Four ranks whose address space the system limits solve what a single process under this limit cannot."""
+    """Four ranks whose address space is limited solve what a single process under this limit cannot."""
     done = run_on(4, FAIL, "limited", timeout=120)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("solved within the limit") == 4
