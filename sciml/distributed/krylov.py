@@ -24,7 +24,7 @@ from .preconditioners import make_preconditioner
 __all__ = ["METHODS", "solve"]
 
 METHODS = {"cg": "cg", "fcg": "fcg", "gmres": "gmres", "bicgstab": "bcgs"}
-"""Our names of Krylov methods and PETSc's: those that see the unpreconditioned residual, unlike its MINRES."""
+"""Our names of Krylov methods and PETSc's: those that see the true residual, unlike its MINRES."""
 
 _SIDE_RIGHT = ("gmres", "bicgstab")
 """Methods that see the true residual only with the preconditioner on the right."""

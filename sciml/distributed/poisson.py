@@ -97,8 +97,8 @@ class DistributedPoisson:
 
     @cached_property
     def scratch(self) -> tuple[np.ndarray, Any, np.ndarray]:
-        """Two padded arrays with ghost cells for whoever works on the grid; the second item is PETSc's view of
-        the first."""
+        """Two padded arrays with ghost cells for whoever works on the grid; between them PETSc's view of the
+        first."""
         x, view = self.halo.array()
         return x, view, self.halo.array()[0]
 
@@ -258,8 +258,8 @@ def poisson(
     bc = check_bc(open_top(len(shape)) if isinstance(bc, str) and bc == "open-top" else bc, len(shape))
     if shift == 0 and not any("dirichlet" in pair for pair in bc):
         raise ValueError(
-            f"bc is {bc!r}, which leaves the solution determined up to a constant; the engine 'petsc' expects "
-            "a Dirichlet side or a positive shift"
+            f"bc is {bc!r}, which leaves the solution determined up to a constant; the engine 'petsc' "
+            "expects a Dirichlet side or a positive shift"
         )
     spacing = tuple(side / n for side, n in zip(side_lengths(shape, length), shape, strict=True))
     grid = Grid(shape, spacing)
