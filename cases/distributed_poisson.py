@@ -56,8 +56,6 @@ def measure(shape: Sequence[int], method: str, seed: int, reference: str | None)
     petsc.Log.begin()
     with PeakMemory() as memory:
         problem = distributed.poisson(shape, obstacles="balls", seed=seed)
-        # Two solves of different lengths: their difference is what an iteration costs.
-        traffic = [Traffic(problem, method, n) for n in (2, 6)] if method == "cg+multigrid" else []
         result = distributed.solve(problem.A, problem.b, method=method, rtol=RTOL, on_failure="ignore")
     row: dict[str, Any] = {
         "grid": "x".join(map(str, shape)),
@@ -71,8 +69,9 @@ def measure(shape: Sequence[int], method: str, seed: int, reference: str | None)
         "MiB_per_rank": max(comm.allgather(memory.growth)) / 2**20,
         "status": result.status.name.lower(),
     }
-    if traffic:
-        few, many = traffic
+    if method == "cg+multigrid":
+        # Two solves of different lengths: their difference is what an iteration costs.
+        few, many = (Traffic(problem, method, n) for n in (2, 6))
         extra = many.iterations - few.iterations
         row["seconds_per_iteration"] = (many.seconds - few.seconds) / extra
         row["messages_per_iteration"] = (many.messages - few.messages) / extra

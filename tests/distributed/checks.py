@@ -91,11 +91,11 @@ def multigrid() -> dict[str, Any]:
     found = {}
     for name, (shape, settings, parameters) in MULTIGRID.items():
         parts, whole = distributed.poisson(shape, **settings), poisson(shape, **settings)
-        serial = sciml.cg(whole.A, whole.b, M=Multigrid(whole.A, **parameters), rtol=1e-8)
+        serial = sciml.cg(whole.A, whole.b, M=Multigrid(whole.A, **parameters), rtol=1e-6)
         taken = {}
-        for size in (150, 2_000, 10**6):
+        for size in (150, 10**6):
             M = distributed.DistributedMultigrid(redundant_size=size, **parameters)
-            taken[str(size)] = distributed.solve(parts.A, parts.b, M=M, rtol=1e-8).iterations
+            taken[str(size)] = distributed.solve(parts.A, parts.b, M=M, rtol=1e-6).iterations
         found[name] = {"serial": serial.iterations, "distributed": taken}
     return found
 
@@ -167,7 +167,7 @@ def binary(folder: Path) -> dict[str, Any]:
 
 def whole_arrays() -> dict[str, Any]:
     """The serial call with ``engine="petsc"``: every rank gives and gets the whole."""
-    problem = poisson((20, 22, 24), obstacles="walls")
+    problem = poisson((12, 14, 16), obstacles="balls")
     serial = sciml.solve(problem.A, problem.b, rtol=1e-10)
     result = sciml.solve(problem.A, problem.b, rtol=1e-10, engine="petsc")
     matrix = problem.A.tocsr()
@@ -190,7 +190,7 @@ def whole_arrays() -> dict[str, Any]:
 
 def shells() -> dict[str, Any]:
     """Any operator on a rank's box, as matrix and as preconditioner."""
-    parts = distributed.poisson((20, 22, 24), obstacles="walls")
+    parts = distributed.poisson((12, 14, 16), obstacles="balls")
     halo = distributed.Halo(parts.layout)
     matrix = distributed.shell_matrix(parts.layout, parts.A.on_box(halo), symmetric=True)
     reference = distributed.solve(parts.A, parts.b, rtol=1e-10)

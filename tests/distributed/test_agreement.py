@@ -74,7 +74,7 @@ def test_binary_files_round_trip(measured, ranks):
 @RANKS
 def test_whole_arrays_stay_whole(measured, ranks):
     found = measured(ranks)["whole arrays"]
-    assert found["shape"] == [20, 22, 24]
+    assert found["shape"] == [12, 14, 16]
     assert found["solver"] == "petsc cg + Multigrid"
     assert found["ranks"] == ranks
     for what in ("operator", "matrix", "solid cells", "variable"):
