@@ -60,7 +60,7 @@ def obstacle_mask(name: str, shape: Sequence[int], seed: int, box: Box | None = 
     Examples
     --------
     >>> from sciml.problems import obstacle_mask
-    >>> round(float(obstacle_mask("porous", (32, 32, 32), seed=1).mean()), 1)
+    >>> round(float(obstacle_mask("porous", (64, 64, 64), seed=1).mean()), 1)
     0.2
     """
     if name not in GEOMETRIES:

@@ -23,8 +23,8 @@ def sentences(text: str, start: str) -> list[str]:
 def test_one_rank_that_raises_ends_all(run_on, ranks, how):
     done = run_on(ranks, FAIL, how, timeout=60)
     assert done.returncode != 0
-    assert len(sentences(done.stderr, "this rank has had enough")) == 1
-    assert len(sentences(done.stderr, f"(rank {ranks - 1} of {ranks})")) == 1
+    told = sentences(done.stderr, "Error: this rank has had enough")
+    assert told == [f"RuntimeError: this rank has had enough (rank {ranks - 1} of {ranks})"]
 
 
 def test_a_rank_that_dies_ends_all(run_on):
@@ -41,11 +41,9 @@ def test_an_error_on_all_ranks_is_told_once(run_on):
     ("options", "expected"),
     [
         (("--shape", "16", "16", "--obstacles", "bolls"), "obstacles is 'bolls'; expected None"),
-        (("--shape", "16", "16", "--bc", "neumann"), "which leaves the solution determined up to a constant"),
         (("--shape", "16", "16", "--dtype", "float32"), "drop --backend and --dtype"),
-        ((), "poisson needs --shape"),
     ],
-    ids=["obstacles", "singular", "dtype", "shape"],
+    ids=["obstacles", "dtype"],
 )
 def test_command_line_tells_an_error_once(run_on, options, expected):
     done = run_on(2, *SOLVE, *options, timeout=60)
