@@ -150,8 +150,9 @@ def first_level(A: DistributedPoisson, M: Multigrid) -> Level:
     grid = A.on_box(halo).kernel_grid
     unit = grid.unit
     parts, made = first_coarse_level(
-        grid, factors, split=M.split, coarse_scaling=M._coarse_scaling(0), shift=A.shift / unit
-    )
+        grid, grid.stencil(np.float64, unit), factors, split=M.split,
+        coarse_scaling=M._coarse_scaling(0), shift=A.shift / unit,
+    )  # fmt: skip
     level = made.sparse()
     inner = _embed(halo.inner, slice(0, 1))
     own_block = np.zeros(level.block_shape, dtype=bool)

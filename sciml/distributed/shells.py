@@ -48,8 +48,8 @@ def shell_matrix(layout: Layout, operator: Any, *, width: int = 1, symmetric: bo
     ----------
     layout : Layout
     operator : operator
-        On arrays of the shape ``Halo(layout, width).shape``. Its values in ghost cells are dropped; what it does
-        in a cell may depend on cells up to `width` away along the axes.
+        On arrays of the shape ``Halo(layout, width).shape``. Its values in ghost cells are dropped; what it
+        does in a cell may depend on cells up to `width` away along the axes.
     width : int
         Layers of ghost cells.
     symmetric : bool

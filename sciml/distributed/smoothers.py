@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backends.kernels.numba import smoothers
+from ..backends.kernels.numba.half_sweep import half_sweep
 from ..preconditioners.multigrid.chebyshev import chebyshev_coefficients
 from .engine import load_mpi, load_petsc, world
 from .hierarchy import Below
@@ -62,7 +62,7 @@ class RedBlackSmoother:
                 # PETSc's exchange within ghosted arrays would be shorter, but holds three more of them.
                 if not current:
                     halo.dm.globalToLocal(x, self._view)
-                smoothers.half_sweep(0, planes, colour, self._x, self._b, self._stencil, self._comb)
+                half_sweep(0, planes, colour, self._x, self._b, self._stencil, self._comb)
                 out[...] = own
                 current = False
         ksp.setConvergedReason(_DONE)
