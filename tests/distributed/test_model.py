@@ -17,8 +17,8 @@ def test_one_rank_sends_nothing():
 
 
 def test_messages_of_a_cycle_counted_by_hand():
-    """Two ranks, one neighbour: seven exchanges between eight half sweeps, the residual and CG's product on the
-    grid; seven between eight colours and the residual on the only divided coarse level."""
+    """Two ranks, one neighbour. On the grid seven exchanges between eight half sweeps, the residual and CG's
+    product; on the only divided coarse level seven between eight colours and the residual."""
     found = predict((64, 64, 64), 2, NODE)
     assert [level.messages for level in found.levels] == [9, 8, 0]
     assert found.levels[0].sent == 9 * 64 * 64 * 8
