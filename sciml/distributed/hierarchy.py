@@ -22,6 +22,7 @@ from ..preconditioners.multigrid.hierarchy import (
     FILTER,
     JACOBI_PROLONGATOR,
     STRONG,
+    Coarsest,
     SparseLevel,
     block_factors,
     coarser_blocks,
@@ -338,7 +339,7 @@ class Below(Multigrid):
         self._set_parameters(M.parameters)
         self._smooth_from = M._smooth_from
         self._unit = unit
-        self.index = depth - 1
+        self.index, self.coarsest = depth - 1, Coarsest(None)
         level.colour(not smoothed, blocks.periodic)
         # Levels above live elsewhere; their places are kept, because parameters are given by depth.
         above: list[Any] = [None] * self.index

@@ -21,7 +21,7 @@ from sciml.cli.memory import PeakMemory
 from sciml.distributed.engine import world
 from sciml.operators import PoissonOperator
 from sciml.preconditioners.multigrid import Multigrid
-from sciml.problems import poisson
+from sciml.problems import heat, poisson
 
 COMM = world()
 
@@ -53,6 +53,9 @@ MULTIGRID: dict[str, tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
     ),
     "chebyshev": ((32, 32, 32), {"obstacles": "balls"}, {"smoother": "chebyshev"}),
     "w cycle": ((48, 50, 46), {"obstacles": "walls"}, {"cycle": "W", "sweeps": 1}),
+    "heat": (
+        (32, 32, 32), {"obstacles": "balls", "bc": "neumann", "rhs": "smooth", "shift": 1e3}, {},
+    ),
     "unsplit": ((32, 32, 32), {"obstacles": "walls"}, {"split": False, "sweeps": 2}),
 }  # fmt: skip
 
@@ -90,9 +93,15 @@ def problems() -> dict[str, Any]:
 def multigrid() -> dict[str, Any]:
     found = {}
     for name, (shape, settings, parameters) in MULTIGRID.items():
-        parts, whole = distributed.poisson(shape, **settings), poisson(shape, **settings)
-        serial = sciml.cg(whole.A, whole.b, M=Multigrid(whole.A, **parameters), rtol=1e-6)
-        taken = {}
+        parts = distributed.poisson(shape, **settings)
+        if name == "heat":
+            rest = {key: value for key, value in settings.items() if key != "shift"}
+            whole = heat(shape, 1 / settings["shift"], **rest)
+        else:
+            whole = poisson(shape, **settings)
+        M: Any = Multigrid(whole.A, **parameters)
+        serial = sciml.cg(whole.A, whole.b, M=M, rtol=1e-6)
+        taken = {"given": distributed.solve(parts.A, parts.b, M=M, rtol=1e-6).iterations}
         for size in (150, 10**6):
             M = distributed.DistributedMultigrid(redundant_size=size, **parameters)
             taken[str(size)] = distributed.solve(parts.A, parts.b, M=M, rtol=1e-6).iterations

@@ -57,10 +57,10 @@ def test_methods_for_matrices(measured, ranks):
 
 @RANKS
 def test_multigrid_takes_the_iterations_of_the_serial_one(measured, ranks):
-    """Wherever the divided levels end and those held by every rank begin."""
+    """Wherever the divided levels end and the others begin, and with the parameters of a serial one."""
     for name, found in measured(ranks)["multigrid"].items():
-        for size, iterations in found["distributed"].items():
-            assert abs(iterations - found["serial"]) <= 1, f"{name}, redundant_size {size}"
+        for how, iterations in found["distributed"].items():
+            assert abs(iterations - found["serial"]) <= 1, f"{name}, {how}"
 
 
 @RANKS
