@@ -7,7 +7,7 @@ servers and threads; save them with ``axes.figure.savefig(path)`` or `save`.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,9 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     ----------
     problem : Problem
         Whose grid and mask `x` lives on.
-    x : array
-        Flat or grid-shaped.
+    x : array or callable
+        Flat or grid-shaped; or ``x(axis, index)`` that gives one plane, masked where solid, for fields that
+        no process holds whole (``x(None, 0)`` all of a plane grid).
     ax : matplotlib axes or sequence of three axes, optional
         Where to draw; a new figure by default. In 3D three axes are needed.
     label : str
@@ -124,19 +125,14 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     """
     if problem.grid is None:
         raise ValueError(f"{problem.name} has no grid; expected a problem made by sciml.problems")
-    values = to_numpy(x)
-    shape = problem.grid.shape
-    if values.size != np.prod(shape):
-        raise ValueError(f"x has shape {values.shape}; expected {shape} or ({int(np.prod(shape))},)")
-    values = values.reshape(shape)
-    panels = _slices(problem, values)
+    panels = _slices(problem.grid, x if callable(x) else _planes_of(problem, to_numpy(x)))
     if ax is None:
         figure = _figure(_panel_size(panels[0][2]) if len(panels) == 1 else (11.0, 3.6))
         axes = list(np.atleast_1d(figure.subplots(1, len(panels))))
     else:
         axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
         if len(axes) != len(panels):
-            raise ValueError(f"ax holds {len(axes)} axes; expected {len(panels)} for a {len(shape)}D field")
+            raise ValueError(f"ax holds {len(axes)} axes; expected {len(panels)} for this grid")
         figure = axes[0].figure
     image = None
     low, high, colours = _colour_range([plane for plane, *_ in panels])
@@ -156,7 +152,7 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
     return figure
 
 
-def solution(problem: Any, result: Any, label: str | None = None) -> Any:
+def solution(problem: Any, result: Any, label: str | None = None, x: Any = None) -> Any:
     """Draw a solve: the solution (where there is a grid) and the convergence history.
 
     Parameters
@@ -165,6 +161,8 @@ def solution(problem: Any, result: Any, label: str | None = None) -> Any:
     result : SolveResult
     label : str, optional
         Name of the curve; ``result.solver`` by default.
+    x : array or callable, optional
+        The field as `field` takes it; ``result.x`` by default.
 
     Returns
     -------
@@ -179,7 +177,7 @@ def solution(problem: Any, result: Any, label: str | None = None) -> Any:
     figure = _figure((11.0, 4.4) if flat else (11.0, 7.4))
     upper, lower = figure.subfigures(1, 2) if flat else figure.subfigures(2, 1)
     upper.suptitle(str(problem), fontsize=10)
-    field(problem, result.x, ax=upper.subplots(1, 1 if flat else 3))
+    field(problem, result.x if x is None else x, ax=upper.subplots(1, 1 if flat else 3))
     convergence(curve, ax=lower.subplots())
     return figure
 
@@ -240,7 +238,9 @@ def save(drawing: Any, path: str | Path) -> None:
         For a suffix matplotlib cannot write.
     """
     check_format(path)
-    figure = drawing if hasattr(drawing, "savefig") else drawing.get_figure(root=True)
+    figure = drawing
+    while not hasattr(figure, "savefig"):  # axes may stand in a figure within a figure
+        figure = figure.figure
     figure.savefig(path, dpi=160)
 
 
@@ -263,21 +263,31 @@ def _figure(size: tuple[float, float]) -> Any:
     return figure
 
 
-def _slices(problem: Any, values: np.ndarray) -> list[tuple[np.ndarray, tuple[str, str], tuple, str]]:
-    """Planes with axis names, extents and titles; solid cells masked."""
-    names, lengths = "xyz", problem.grid.lengths
+def _planes_of(problem: Any, values: np.ndarray) -> Callable[[int | None, int], np.ndarray]:
+    """Planes of a grid function, solid cells masked."""
+    shape = problem.grid.shape
+    if values.size != np.prod(shape):
+        raise ValueError(f"x has shape {values.shape}; expected {shape} or ({int(np.prod(shape))},)")
+    values = values.reshape(shape)
     if problem.mask is not None:
         values = np.ma.masked_array(values, mask=problem.mask)
-    if values.ndim == 2:
-        return [(values, ("x", "y"), (0, lengths[0], 0, lengths[1]), "")]
+    return lambda axis, index: values if axis is None else values[(slice(None),) * axis + (index,)]
+
+
+def _slices(
+    grid: Any, plane: Callable[[int | None, int], np.ndarray]
+) -> list[tuple[np.ndarray, tuple[str, str], tuple, str]]:
+    """Planes with axis names, extents and titles."""
+    names, lengths = "xyz", grid.lengths
+    if len(grid.shape) == 2:
+        return [(plane(None, 0), ("x", "y"), (0, lengths[0], 0, lengths[1]), "")]
     panels = []
     for normal in (2, 1, 0):
         a, b = (axis for axis in range(3) if axis != normal)
-        middle = values.shape[normal] // 2
-        where = (middle + 0.5) * problem.grid.spacing[normal]
-        plane = values[(slice(None),) * normal + (middle,)]
+        middle = grid.shape[normal] // 2
+        where = (middle + 0.5) * grid.spacing[normal]
         title = f"{names[normal]} = {where:.3g}"
-        panels.append((plane, (names[a], names[b]), (0, lengths[a], 0, lengths[b]), title))
+        panels.append((plane(normal, middle), (names[a], names[b]), (0, lengths[a], 0, lengths[b]), title))
     return panels
 
 

@@ -31,12 +31,13 @@ class OneLineErrors(TyperGroup):
             if isinstance(error, typer.Abort):  # Ctrl-C
                 print("sciml: interrupted", file=sys.stderr)
                 sys.exit(EXIT_INTERRUPTED)
-            print(f"sciml: error: {_sentence(error)}", file=sys.stderr)
+            print(f"sciml: error: {sentence(error)}", file=sys.stderr)
             sys.exit(EXIT_ERROR)
         sys.exit(code if isinstance(code, int) else EXIT_CONVERGED)
 
 
-def _sentence(error: Exception) -> str:
+def sentence(error: Exception) -> str:
+    """One line that says what went wrong."""
     # Usage errors know how to phrase themselves; their class is not public in every typer version.
     text = error.format_message() if hasattr(error, "format_message") else str(error)
     if isinstance(error, MemoryError):
@@ -80,6 +81,7 @@ Dtype = Annotated[str, typer.Option(help="float64 or float32")]
 Backend = Annotated[str, typer.Option(help="numpy, torch or cupy")]
 Key = Annotated[str | None, typer.Option(help="name of the matrix in the file")]
 Plot = Annotated[Path | None, typer.Option(help="save a figure here (.png, .pdf, .svg)")]
+Engine = Annotated[str | None, typer.Option(help="petsc: on all ranks of `mpiexec -n P sciml solve ...`")]
 Json = Annotated[Path | None, typer.Option("--json", help="save everything measured here")]
 
 
@@ -97,14 +99,21 @@ def solve(
     precond: Annotated[str | None, typer.Option(help="preconditioner of the solver")] = None,
     dtype: Dtype = "float64",
     backend: Backend = "numpy",
+    engine: Engine = None,
     key: Key = None,
     plot: Plot = None,
     json: Json = None,
 ) -> int:
     """Solve one system. Exit code 0 only when converged."""
-    from .run import System, run_solve
+    from .run import System, run_solve, with_precond
 
     system = System(target, shape, obstacles, bc, rhs, seed, dtype, backend, key)
+    if engine is not None:
+        if engine != "petsc":
+            raise ValueError(f"--engine is {engine!r}; expected petsc")
+        from .distributed import run_distributed
+
+        return run_distributed(system, with_precond(method, precond), rtol, maxiter, plot, json, sentence)
     return run_solve(system, method, precond, rtol, maxiter, plot, json)
 
 

@@ -13,7 +13,7 @@ from .memory import PeakMemory
 from .methods import Method, Run, parse_methods, run_method
 from .record import claim, record, write_json
 
-__all__ = ["System", "run_compare", "run_solve"]
+__all__ = ["System", "run_compare", "run_solve", "with_precond"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def run_solve(
     json: Path | None,
 ) -> int:  # fmt: skip
     """Solve, print, record; returns the exit code."""
-    name = _with_precond(method, precond)
+    name = with_precond(method, precond)
     chosen = parse_methods(name, expand_amg=False)
     if len(chosen) != 1:
         raise ValueError(f"method is {method!r}; expected one method (sciml compare runs several)")
@@ -155,7 +155,8 @@ def run_compare(
     return 0 if all(run.result.converged for run in runs) else 1
 
 
-def _with_precond(method: str, precond: str | None) -> str:
+def with_precond(method: str, precond: str | None) -> str:
+    """The name of a method with the preconditioner of its own option, if that was given."""
     if precond is None:
         return method
     if "+" in method:

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..operators.geometry_checks import check_shape
 from .geometry import obstacle_mask
-from .poisson import _build, _check_seed, _side_lengths
+from .poisson import _build, check_seed, side_lengths
 from .problem import Problem
 
 __all__ = ["anisotropic", "jump_coefficient"]
@@ -62,7 +62,7 @@ def anisotropic(
     name = f"anisotropic (ε = {epsilon:g}{'' if orientation == 'aligned' else ', ' + orientation})"
     rest = (rhs, seed, dtype, backend, device)
     if orientation == "aligned":
-        cells = [float(h) for h in _side_lengths(shape, length)]
+        cells = [float(h) for h in side_lengths(shape, length)]
         cells[-1] /= math.sqrt(epsilon)
         return _build(name, shape, bc, None, *rest, cells)
     shape = check_shape(shape)
@@ -108,7 +108,7 @@ def jump_coefficient(
     if pattern not in JUMP_PATTERNS:
         raise ValueError(f"pattern is {pattern!r}; expected one of {', '.join(JUMP_PATTERNS)}")
     shape = check_shape(shape)
-    power = JUMP_PATTERNS[pattern](shape, _check_seed(seed))
+    power = JUMP_PATTERNS[pattern](shape, check_seed(seed))
     coefficient = float(contrast) ** np.broadcast_to(power, shape).astype(float)
     name = f"jump coefficient ({pattern}, {contrast:g}:1)"
     return _build(name, shape, bc, None, rhs, seed, dtype, backend, device, length, coefficient=coefficient)

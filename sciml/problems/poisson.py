@@ -12,6 +12,7 @@ from ..operators import PoissonOperator
 from ..operators.geometry_checks import check_shape
 from .geometry import GEOMETRIES, obstacle_mask
 from .manufactured import Manufactured
+from .noise import Box, normal, whole
 from .problem import Grid, Problem, size_name, to_backend
 
 __all__ = ["heat", "open_top", "poisson"]
@@ -133,10 +134,10 @@ def _build(
     device: Any, length: Any, *, shift: float = 0.0, coefficient: Any = None,
 ) -> Problem:  # fmt: skip
     shape = check_shape(shape)
-    seed = _check_seed(seed)
+    seed = check_seed(seed)
     if rhs not in RIGHT_HAND_SIDES:
         raise ValueError(f"rhs is {rhs!r}; expected one of {', '.join(RIGHT_HAND_SIDES)}")
-    spacing = tuple(side / n for side, n in zip(_side_lengths(shape, length), shape, strict=True))
+    spacing = tuple(side / n for side, n in zip(side_lengths(shape, length), shape, strict=True))
     if bc is None:
         bc = "dirichlet" if obstacles is None else "open-top"
     if isinstance(bc, str) and bc == "open-top":
@@ -202,22 +203,19 @@ def _unreachable(A: PoissonOperator) -> np.ndarray | None:
 def _right_hand_side(
     A: PoissonOperator, grid: Grid, mask: np.ndarray | None, rhs: str, seed: int
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    b = np.empty(grid.shape, dtype=A.dtype)
     exact = None
-    if rhs == "random":
-        np.random.default_rng([seed, 0xB]).standard_normal(dtype=b.dtype, out=b)
-    elif rhs == "smooth":
-        _source_and_sink(b)
+    if rhs != "manufactured":
+        b = source(rhs, grid.shape, seed, dtype=A.dtype)
     elif mask is None and A.faces is None:
         # Not homogeneous: a product of waves would be an eigenvector, which CG finds in one iteration.
         solution = Manufactured(A.bc, grid.lengths, homogeneous=False, shift=float(A.shift))
         x = grid.coordinates()
-        b[...] = solution.source(*x) + A.boundary_rhs(solution.boundary)
+        b = (solution.source(*x) + A.boundary_rhs(solution.boundary)).astype(A.dtype)
         exact = solution.exact(*x).astype(A.dtype)
     else:
         solution = Manufactured(A.bc, grid.lengths, homogeneous=False)
         exact = A.project(np.where(A.fluid, solution.exact(*grid.coordinates()), 0.0)).astype(A.dtype)
-        b[...] = _apply(A, exact)
+        b = _apply(A, exact)
     if float(A.shift) > 0 and rhs != "manufactured":
         b *= A.dtype.type(A.shift)  # the old state of an implicit heat step, times c
     if mask is not None or A.singular is not None:
@@ -235,25 +233,45 @@ def _apply(A: PoissonOperator, x: np.ndarray) -> np.ndarray:
     return on_cpu._apply(x)
 
 
-def _source_and_sink(b: np.ndarray) -> None:
+def source(
+    rhs: str, shape: Sequence[int], seed: int, *, dtype: Any = "float64", box: Box | None = None
+) -> np.ndarray:
+    """The right-hand side ``"random"`` or ``"smooth"`` on the part `box` of a grid, obstacles ignored.
+
+    Examples
+    --------
+    >>> from sciml.problems.poisson import source
+    >>> source("smooth", (64, 64), seed=0, box=(slice(0, 8), slice(60, 64))).shape
+    (8, 4)
+    """
+    if rhs == "random":
+        return normal(shape, [seed, 0xB], dtype=dtype, box=box)
+    return _source_and_sink(shape, np.dtype(dtype), whole(shape) if box is None else box)
+
+
+def _source_and_sink(shape: Sequence[int], dtype: np.dtype, box: Box) -> np.ndarray:
     """A Gaussian source and a weaker sink, separable, so that no temporary has the size of the grid."""
-    b[...] = 0
+    b = np.zeros([part.stop - part.start for part in box], dtype=dtype)
     for centre, strength in ((0.3, 1.0), (0.7, -0.5)):
-        axes = [np.exp(-(((np.arange(n) + 0.5) / n - centre) ** 2) / (2 * 0.12**2)) for n in b.shape]
-        axes = [a.astype(b.dtype) for a in axes]
-        rest = axes[1] if b.ndim == 2 else np.multiply.outer(axes[1], axes[2])
+        axes = [
+            np.exp(-(((np.arange(part.start, part.stop) + 0.5) / n - centre) ** 2) / (2 * 0.12**2))
+            for part, n in zip(box, shape, strict=True)
+        ]
+        axes = [a.astype(dtype) for a in axes]
+        rest = axes[1] if len(axes) == 2 else np.multiply.outer(axes[1], axes[2])
         for i, weight in enumerate(axes[0]):
-            b[i] += b.dtype.type(strength * weight) * rest
+            b[i] += dtype.type(strength * weight) * rest
+    return b
 
 
 # -- argument checks --------------------------------------------------------------------------
-def _check_seed(seed: Any) -> int:
+def check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise ValueError(f"seed is {seed!r}; expected an integer >= 0")
     return int(seed)
 
 
-def _side_lengths(shape: Sequence[int], length: Any) -> list[float]:
+def side_lengths(shape: Sequence[int], length: Any) -> list[float]:
     shape = check_shape(shape)
     if np.ndim(length) == 0:
         h = float(length) / max(shape)

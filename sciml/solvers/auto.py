@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,6 +31,11 @@ MANY_ENTRIES = 2_000_000
 """Beyond this many entries a matrix is too dense to factorise on suspicion."""
 
 
+ENGINES = {"petsc": "sciml.distributed"}
+"""Packages with a ``solve`` of the same arguments, by the name of the engine. They lie above this one, so
+they are named here and loaded only when asked for."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """One thing to try: a solver by name, its preconditioner (name, operator or None), and why."""
@@ -51,6 +57,7 @@ def solve(
     maxiter: int | None = None,
     callback: Callback | None = None,
     on_failure: str = "warn",
+    engine: str | None = None,
     **settings: Any,
 ) -> SolveResult:
     """Solve ``A x = b`` by the method that fits `A`.
@@ -69,6 +76,8 @@ def solve(
         Preconditioner: a name, an operator, None for none. ``"auto"`` leaves it to `method`.
     rtol, atol, maxiter, callback, on_failure
         As in `sciml.cg`.
+    engine : str, optional
+        ``"petsc"`` solves on all ranks of an MPI job, see `sciml.distributed.solve`.
     **settings
         Further keywords of a method chosen by name, ``omega`` or ``restart`` for instance.
 
@@ -98,6 +107,12 @@ def solve(
     >>> print(result.info["choice"])
     fft: A is an empty box with constant coefficients, which fast transforms solve in one application
     """
+    if engine is not None:
+        if engine not in ENGINES:
+            raise ValueError(f"engine is {engine!r}; expected None or one of {', '.join(ENGINES)}")
+        elsewhere = importlib.import_module(ENGINES[engine]).solve
+        rules = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+        return elsewhere(A, b, method=method, x0=x0, M=M, on_failure=on_failure, **rules, **settings)
     A = as_operator(A)
     if A.shape[0] != A.shape[1]:
         raise ValueError(f"A has shape {A.shape}; expected a square operator")

@@ -22,7 +22,7 @@ import numpy as np
 
 from ..backends.namespace import Array, array_namespace, device, dtype_name, is_array, norm2, vdot
 from ..operators.sets import Product, WholeSpace
-from .iteration import Callback, _check_settings, _verdict, report
+from .iteration import Callback, check_settings, report, verdict
 from .result import IterationState, SolveResult, Status
 
 __all__ = ["Inclusion", "InclusionState", "run_inclusion"]
@@ -202,7 +202,7 @@ def run_inclusion(
     """
     start = time.perf_counter()
     budget = maxiter if max_epochs is None else (100_000_000 if maxiter is None else maxiter)
-    _check_settings(rtol, atol, budget, callback, on_failure)
+    check_settings(rtol, atol, budget, callback, on_failure)
     if max_epochs is not None and not (isinstance(max_epochs, int | float) and max_epochs > 0):
         raise ValueError(f"max_epochs is {max_epochs!r}; expected a positive number or None")
     if seed is not None and not isinstance(seed, int | np.integer):
@@ -239,7 +239,7 @@ def run_inclusion(
     norm = problem.history[-1]
     result = SolveResult(
         x=restore(problem._certified),
-        status=_verdict(status, norm, problem.tolerance, fixed),
+        status=verdict(status, norm, problem.tolerance, fixed),
         iterations=problem.iterations,
         residual_norm=norm,
         tolerance=problem.tolerance,

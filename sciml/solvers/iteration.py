@@ -35,7 +35,7 @@ from ..operators import ForeignOperator, as_operator
 from ..operators.algebra import flat
 from .result import IterationState, SolverError, SolveResult, SolverWarning, Status, merge_columns
 
-__all__ = ["ON_FAILURE", "System", "iterate_until_verified", "run"]
+__all__ = ["ON_FAILURE", "System", "check_settings", "iterate_until_verified", "report", "run", "verdict"]
 
 ON_FAILURE = ("warn", "raise", "ignore")
 
@@ -240,7 +240,7 @@ def run(
     M = None if M is None else _square_operator(M, "M")
     if M is not None and M.shape != A.shape:
         raise ValueError(f"M has shape {M.shape}; expected the shape of A, {A.shape}")
-    _check_settings(rtol, atol, maxiter, callback, on_failure)
+    check_settings(rtol, atol, maxiter, callback, on_failure)
     label = name if M is None else f"{name} + {_label(M)}"
     rules = _Rules(label, rtol, atol, maxiter, callback)
     m, n = A.shape
@@ -337,7 +337,7 @@ def _solve_one(
     residual_norm = system._verified / scale
     return SolveResult(
         x=restore(system.x),
-        status=_verdict(status, residual_norm, tolerance, fixed),
+        status=verdict(status, residual_norm, tolerance, fixed),
         iterations=system.iterations,
         residual_norm=residual_norm,
         tolerance=tolerance,
@@ -349,7 +349,7 @@ def _solve_one(
     )
 
 
-def _verdict(status: Status | None, residual_norm: float, tolerance: float, fixed: bool) -> Status:
+def verdict(status: Status | None, residual_norm: float, tolerance: float, fixed: bool) -> Status:
     """The recomputed residual decides; the solver's own word only explains a failure."""
     if not math.isfinite(residual_norm):
         return Status.NONFINITE
@@ -418,7 +418,7 @@ def _power_of_two_scale(b: Array, norm: float, dtype: Any) -> float:
     return 2.0 ** -round(math.log2(largest))
 
 
-def _check_settings(rtol: Any, atol: Any, maxiter: Any, callback: Any, on_failure: Any) -> None:
+def check_settings(rtol: Any, atol: Any, maxiter: Any, callback: Any, on_failure: Any) -> None:
     for name, value in (("rtol", rtol), ("atol", atol)):
         if not isinstance(value, int | float | np.floating) or not math.isfinite(value) or value < 0:
             raise ValueError(f"{name} is {value!r}; expected a finite number >= 0")

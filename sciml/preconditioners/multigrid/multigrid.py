@@ -97,6 +97,11 @@ class Multigrid(BaseOperator):
     coarsest_size : int
         Largest number of unknowns solved directly.
 
+    Attributes
+    ----------
+    parameters : dict
+        The arguments above, with which the same cycle is set up for another operator.
+
     Notes
     -----
     References: D. Braess, "Towards algebraic multigrid for elliptic problems of second order", Computing 55
@@ -120,12 +125,6 @@ class Multigrid(BaseOperator):
         interpolation: str = "constant",
         coarsest_size: int = 200,
     ):
-        if cycle not in ("V", "W"):
-            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
-        if smoother not in ("red-black", "chebyshev"):
-            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
-        if interpolation != "constant":
-            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
         if not hasattr(A, "grid3"):
             A = square_operator("M:multigrid", A)
             raise TypeError(
@@ -133,31 +132,13 @@ class Multigrid(BaseOperator):
             )
         require("M:multigrid", getattr(A, "backend", "numpy"))
         start = time.perf_counter()
-        self.cycle = cycle
-        self.split = bool(split)
-        if isinstance(smooth_from, str) and smooth_from != "auto":
-            raise ValueError(f"smooth_from={smooth_from!r}; expected a level, 'auto' or None")
-        self.smooth_from = smooth_from if split else None
-        self._smooth_from: int | None = None  # what "auto" turns out to be
-        self.coarsest_size = int(coarsest_size)
-        self._sweeps = PerLevel("sweeps", sweeps, int)
-        self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
-        self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
-        self._damping = PerLevel("damping", damping, float)
-        for level in range(MAX_LEVELS):
-            if not 0 < self._damping(level) < 2:
-                raise ValueError(f"damping={self._damping(level)}; expected 0 < damping < 2")
-            if not 0 < self._omega(level) < 2:
-                raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
-            if self._sweeps(level) < 1:
-                raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
-            if not self._coarse_scaling(level) > 0:
-                raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
-        if strength is None:
-            strength = STRENGTH if getattr(A, "faces", None) is None else STRENGTH_JUMPS
-        if not 0 <= strength < 1:
-            raise ValueError(f"strength={strength!r}; expected 0 <= strength < 1")
-        self.strength = float(strength)
+        self._set_parameters(
+            {
+                "omega": omega, "sweeps": sweeps, "cycle": cycle, "coarse_scaling": coarse_scaling,
+                "smooth_from": smooth_from, "damping": damping, "strength": strength, "smoother": smoother,
+                "split": split, "interpolation": interpolation, "coarsest_size": coarsest_size,
+            }
+        )  # fmt: skip
         super().__init__(A.in_shape, A.in_shape, np.float32, {"symmetric", "positive_definite"})
         self._outside = float(A.diagonal_table[-1])  # the equation of cells without an unknown
         self._build(A)
@@ -170,6 +151,54 @@ class Multigrid(BaseOperator):
 
     # ------------------------------------------------------------------------------------------ set-up
 
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Check and keep what `__init__` takes beside the operator."""
+        self.parameters = parameters
+        omega, sweeps, cycle = (parameters[name] for name in ("omega", "sweeps", "cycle"))
+        coarse_scaling, smooth_from = parameters["coarse_scaling"], parameters["smooth_from"]
+        smoother, split = parameters["smoother"], parameters["split"]
+        interpolation, coarsest_size = parameters["interpolation"], parameters["coarsest_size"]
+        if cycle not in ("V", "W"):
+            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
+        if smoother not in ("red-black", "chebyshev"):
+            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
+        if interpolation != "constant":
+            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
+        self.cycle = cycle
+        self.split = bool(split)
+        if isinstance(smooth_from, str) and smooth_from != "auto":
+            raise ValueError(f"smooth_from={smooth_from!r}; expected a level, 'auto' or None")
+        self.smooth_from = smooth_from if split else None
+        self.coarsest_size = int(coarsest_size)
+        self._sweeps = PerLevel("sweeps", sweeps, int)
+        self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
+        self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
+        self._damping = PerLevel("damping", parameters["damping"], float)
+        for level in range(MAX_LEVELS):
+            if not 0 < self._damping(level) < 2:
+                raise ValueError(f"damping={self._damping(level)}; expected 0 < damping < 2")
+            if not 0 < self._omega(level) < 2:
+                raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
+            if self._sweeps(level) < 1:
+                raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
+            if not self._coarse_scaling(level) > 0:
+                raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
+        strength = parameters["strength"]
+        if strength is not None and not 0 <= strength < 1:
+            raise ValueError(f"strength={strength!r}; expected 0 <= strength < 1")
+
+    def _fit(self, isotropic: bool, variable: bool) -> None:
+        """Choose what was left open, by whether every axis is coarsened and whether coefficients vary."""
+        strength = self.parameters["strength"]
+        if strength is None:
+            strength = STRENGTH_JUMPS if variable else STRENGTH
+        self.strength = float(strength)
+        self._auto = self.smooth_from == "auto" and isotropic and not variable
+        self._smooth_from = 2 if isinstance(self.smooth_from, str) else self.smooth_from
+        # Between sparse levels the over-correction factor only fits where every axis is coarsened.
+        if self._smooth_from is not None and not isotropic:
+            self._smooth_from = min(self._smooth_from, 1)
+
     def _build(self, A: Any) -> None:
         self.grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
         self._unit = self.grid.unit
@@ -180,14 +209,7 @@ class Multigrid(BaseOperator):
         grid, weights = self.grid, self.grid.weights
         factors = block_factors(grid.shape, weights)
         isotropic = all(f == 2 or n == 1 for f, n in zip(factors, grid.shape, strict=True))
-        # Between sparse levels the over-correction factor only fits where every axis is coarsened.
-        auto = self.smooth_from == "auto"
-        self._smooth_from = self.smooth_from if isinstance(self.smooth_from, int) else None
-        if auto:
-            self._smooth_from = 2
-        if self._smooth_from is not None and not isotropic:
-            self._smooth_from = min(self._smooth_from, 1)
-            auto = False
+        self._fit(isotropic, grid.faces is not None)
         self.coarsest = Coarsest(None)
         self.levels: list[BlockLevel | SparseLevel] = []
         if max(factors) == 1:
@@ -211,6 +233,10 @@ class Multigrid(BaseOperator):
             # Solved directly, or smoothed with more than two colours: either way in CSR.
             level.colour(not block_level.coupled, grid.periodic)
             self.levels = [level]
+        self._coarsen(level, factors, weights, shift, grid.periodic)
+
+    def _coarsen(self, level: SparseLevel, factors, weights, shift: float, periodic) -> None:
+        """The levels below `level`, the last one there is, and the direct solve on the coarsest."""
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
             if shift > 0 and level.smoothing_suffices():
                 break
@@ -219,7 +245,7 @@ class Multigrid(BaseOperator):
             if max(factors) == 1:
                 break
             depth = len(self.levels)
-            if auto and depth == 2 and grid.faces is None and level.pieces() < CUT_UP:
+            if self._auto and depth == 2 and level.pieces() < CUT_UP:
                 self._smooth_from = 3
             smooth = self._smooth_from is not None and depth >= self._smooth_from
             settings = {
@@ -238,7 +264,7 @@ class Multigrid(BaseOperator):
                 break
             hop, coarse = made
             level = coarse
-            level.colour(not smooth, grid.periodic)
+            level.colour(not smooth, periodic)
             self.transfers.append(hop)
             self.levels.append(level)
         last = self.levels[-1]

@@ -9,6 +9,7 @@ from .common import U, jit
 __all__ = [
     "aggregate",
     "bucket",
+    "collect",
     "colour_greedy",
     "dense_product",
     "diagonal",
@@ -184,6 +185,14 @@ def spread(start, stop, agg, e, x):
     for i in range(start, stop):
         if agg[i] >= 0:
             x[i] += e[U(agg[i])]
+
+
+@jit
+def collect(start, stop, agg, r, coarse):
+    """``coarse += P^T r`` for piecewise constant P, without lists of members; not for several threads."""
+    for i in range(start, stop):
+        if agg[i] >= 0:
+            coarse[agg[i]] += r[i]
 
 
 @jit
