@@ -84,6 +84,8 @@ class SmokeSimulation:
     grid : MacGrid
     state_shape : tuple of int
         Shape of the smoke and the pressure.
+    project : PressureProjection
+        May be replaced by any callable that takes and returns the same.
 
     References
     ----------
@@ -141,7 +143,7 @@ class SmokeSimulation:
         )  # fmt: skip
 
     def initial(self, t: float = 0.0) -> Smoke:
-        """Fluid at rest at time `t`, with the smoke of the source."""
+        """Fluid at rest at time `t`, with the smoke of the source; ``dataclasses.replace`` makes others."""
         solid = np.zeros(self.grid.shape, dtype=bool)
         for body in self.bodies:
             solid |= body.cells(self.grid, t)
