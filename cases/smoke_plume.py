@@ -29,7 +29,7 @@ from _common import Case, parser, progress
 from _smoke_picture import picture, save_gif, save_png, strip
 
 from sciml import cg
-from sciml.preconditioners import AMG, IncompleteCholesky
+from sciml.preconditioners import AMG, IncompleteCholesky, LearnedMultigrid
 from sciml.preconditioners.multigrid import Multigrid
 from sciml.problems.fluids import MacGrid, PressureProjection, Projected, Smoke, SmokeSimulation, smoke_plume
 
@@ -46,9 +46,19 @@ class Method:
     """Measured in every k-th step of the paper's size."""
 
 
+def deep_directions(A: Any, b: Any, **options: Any) -> Any:
+    """`dcd` with the network that comes with the package; it has never seen an obstacle."""
+    from sciml.learned import load
+    from sciml.learned.dcd import dcd
+
+    return dcd(A, b, load(f"dcd{len(A.in_shape)}d"), **options)
+
+
 DRIVER = "cg + Multigrid"
 METHODS = {
     DRIVER: Method(Multigrid),
+    "cg + LearnedMultigrid": Method(partial(LearnedMultigrid, rtol=RTOL)),
+    "dcd": Method(solver=deep_directions, every=20),
     "cg + MIC(0)": Method(partial(IncompleteCholesky, modified=True), every=5),
     "cg": Method(None, every=10),
     "cg + AMG(SA)": Method(AMG, every=10),

@@ -18,6 +18,9 @@ _PUBLIC = {
         "Identity",
         "PoissonOperator",
         "SaddlePoint",
+        "Sense",
+        "Wavelet",
+        "WaveletL1",
         "as_operator",
         "constrained_qp",
         "matrix_game",
@@ -52,6 +55,7 @@ _PUBLIC = {
 }
 _MODULES = (
     "backends",
+    "distributed",
     "io",
     "learned",
     "operators",
