@@ -20,7 +20,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +46,19 @@ class Method:
     """Measured in every k-th step of the paper's size."""
 
 
-def deep_directions(A: Any, b: Any, **options: Any) -> Any:
-    """`dcd` with the network that comes with the package; it has never seen an obstacle."""
+@cache
+def network(ndim: int) -> Any:
+    """The network for two or three axes that comes with the package; it has never seen an obstacle."""
     from sciml.learned import load
+
+    return load(f"dcd{ndim}d")
+
+
+def deep_directions(A: Any, b: Any, **options: Any) -> Any:
+    """`dcd` as a solver like any other."""
     from sciml.learned.dcd import dcd
 
-    return dcd(A, b, load(f"dcd{len(A.in_shape)}d"), **options)
+    return dcd(A, b, network(len(A.in_shape)), **options)
 
 
 DRIVER = "cg + Multigrid"
