@@ -232,6 +232,7 @@ def coefficient_claims(case: Case, rows: list[dict[str, Any]]) -> None:
 def figure(rows: list[dict[str, Any]], coefficients: list[dict[str, Any]]) -> Any:
     """Seconds of learned over grid-searched; iterations of every method where coefficients are hard."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import FixedLocator, NullFormatter, ScalarFormatter
 
     drawing = Figure(figsize=(11.0, 4.4), layout="constrained")
     left, right = drawing.subplots(1, 2, width_ratios=(1, 1.25))
@@ -244,7 +245,8 @@ def figure(rows: list[dict[str, Any]], coefficients: list[dict[str, Any]]) -> An
     left.set_xticks(range(len(families)), families)
     left.set_ylim(bottom=0)
     left.set_ylabel("seconds, learned over grid-searched")
-    left.legend(frameon=False)
+    above = {"frameon": False, "loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "handletextpad": 0.2}
+    left.legend(ncols=3, columnspacing=1.0, **above)
     names = list(dict.fromkeys((r["family"], r["grid"]) for r in coefficients))
     shapes = list(dict.fromkeys(grid for _, grid in names))
     last = [r for r in coefficients if r["grid"] == shapes[-1]]
@@ -260,7 +262,10 @@ def figure(rows: list[dict[str, Any]], coefficients: list[dict[str, Any]]) -> An
     right.set_yticks(range(len(last)), [r["family"] for r in last])
     right.set_xscale("log")
     right.set_xlabel(f"iterations to 1e-6, {shapes[-1]}")
-    right.legend(frameon=False)
+    right.xaxis.set_major_locator(FixedLocator([5, 10, 20, 50, 100, 200]))
+    right.xaxis.set_major_formatter(ScalarFormatter())
+    right.xaxis.set_minor_formatter(NullFormatter())
+    right.legend(ncols=5, columnspacing=0.8, **above)
     return drawing
 
 

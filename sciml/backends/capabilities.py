@@ -53,6 +53,7 @@ CAPABILITIES: dict[str, Capability] = {
     "M:amg-sa": Capability("preconditioner", _CPU),
     "M:amg-rs": Capability("preconditioner", _CPU),
     "M:multigrid": Capability("preconditioner", _SPARSE, "structured grids"),
+    "M:learned-multigrid": Capability("preconditioner", _SPARSE, "structured grids"),
     "M:lu": Capability("preconditioner", _CPU),
 }
 """Solvers by their name, preconditioners as ``M:name`` (some names are both)."""

@@ -12,8 +12,8 @@ from sciml.backends.capabilities import supports
 from sciml.preconditioners import PRECONDITIONERS, make_preconditioner
 from sciml.testing import check_preconditioner
 
-GRID_ONLY = {"mic0", "fft", "multigrid"}
-REAL_ONLY = {"amg-rs", "ic0", "mic0", "fft", "multigrid"}
+GRID_ONLY = {"mic0", "fft", "multigrid", "learned-multigrid"}
+REAL_ONLY = {"amg-rs", "ic0", "mic0", "fft", "multigrid", "learned-multigrid"}
 
 
 def refuses(name: str, system: str, namespace: Namespace) -> bool:
