@@ -120,3 +120,12 @@ def test_unknown_engine(engine_name):
     A = sciml.PoissonOperator((8, 8))
     with pytest.raises(ValueError, match=f"engine is '{engine_name}'; expected None or one of petsc"):
         sciml.solve(A, A.diagonal(), engine=engine_name)
+
+
+def test_unknown_engine_on_the_command_line(capsys):
+    from sciml.cli import main
+
+    with pytest.raises(SystemExit) as left:
+        main(["solve", "poisson", "--shape", "8", "8", "--engine", "mpi"])
+    assert left.value.code == 2
+    assert "--engine is 'mpi'; expected petsc" in capsys.readouterr().err
