@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..preconditioners.learned_multigrid import FEATURE_STRENGTH, policy_of
 from ..preconditioners.multigrid import Multigrid
-from .engine import load_petsc
+from ..preconditioners.multigrid.features import FEATURES, geometry_features, refinement
+from .engine import load_petsc, world
 from .multigrid import DistributedMultigrid
 from .poisson import DistributedPoisson
 
@@ -55,14 +57,28 @@ def _boomeramg(A: Any, options: dict[str, Any] | None = None) -> Named:
     return Named("BoomerAMG", "hypre", True, given | dict(options or {}))
 
 
+def _learned_multigrid(A: Any, *, weights: Any = None, rtol: float = 1e-6, **settings: Any) -> Any:
+    """Our multigrid with learned parameters, chosen by features of the geometry averaged over ranks."""
+    if not isinstance(A, DistributedPoisson):
+        return DistributedMultigrid()  # says what it expects when it is set up
+    policy, comm = policy_of(weights), world(A.layout.comm)
+    local = geometry_features(A.local, FEATURE_STRENGTH)
+    cells = A.local.shape[0]
+    features = comm.allreduce(cells * local) / comm.allreduce(cells)
+    features[FEATURES.index("refinement")] = refinement(A.layout.shape)
+    chosen = policy.settings(policy.choose(features, rtol))
+    return DistributedMultigrid(**{**chosen, **settings})
+
+
 PRECONDITIONERS: dict[str, Callable[..., Any]] = {
     "jacobi": lambda A, options=None: Named("Jacobi", "jacobi", False, options),
     "bjacobi": lambda A, options=None: Named("block Jacobi", "bjacobi", True, options),
     "gamg": lambda A, options=None: Named("GAMG", "gamg", True, options),
     "hypre": _boomeramg,
     "multigrid": lambda A, **settings: DistributedMultigrid(**settings),
+    "learned-multigrid": _learned_multigrid,
 }
-"""Name to preconditioner; GAMG is PETSc's and hypre's is BoomerAMG, `multigrid` is ours."""
+"""Name to preconditioner; GAMG is PETSc's and hypre's is BoomerAMG, the multigrids are ours."""
 
 
 def make_preconditioner(M: Any, A: Any, settings: dict[str, Any]) -> Any:

@@ -20,7 +20,8 @@ LEVELS = 4
 
 SHIPPED = "multigrid"
 
-_STRENGTH = 0.02
+FEATURE_STRENGTH = 0.02
+"""At which couplings join cells when features are read, whatever the parameters turn out to be."""
 
 
 class Policy:
@@ -157,7 +158,7 @@ class LearnedMultigrid(Multigrid):
         policy = weights if isinstance(weights, Policy) else policy_of(weights)
         chosen: Mapping[str, Any] = {}
         if hasattr(A, "grid3"):  # Multigrid says what is wrong with anything else
-            self.features = geometry_features(A, _STRENGTH)
+            self.features = geometry_features(A, FEATURE_STRENGTH)
             self.member = policy.choose(self.features, rtol)
             chosen = policy.settings(self.member)
         super().__init__(A, **{**chosen, **settings})

@@ -20,6 +20,7 @@ from sciml import distributed
 from sciml.cli.memory import PeakMemory
 from sciml.distributed.engine import world
 from sciml.operators import PoissonOperator
+from sciml.preconditioners import LearnedMultigrid
 from sciml.preconditioners.multigrid import Multigrid
 from sciml.problems import heat, poisson
 
@@ -57,6 +58,8 @@ MULTIGRID: dict[str, tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
         (32, 32, 32), {"obstacles": "balls", "bc": "neumann", "rhs": "smooth", "shift": 1e3}, {},
     ),
     "unsplit": ((32, 32, 32), {"obstacles": "walls"}, {"split": False, "sweeps": 2}),
+    "learned": ((48, 48, 48), {"obstacles": "porous"}, {"learned": True}),
+    "learned plane": ((96, 80), {"obstacles": "channels"}, {"learned": True}),
 }  # fmt: skip
 
 
@@ -99,9 +102,16 @@ def multigrid() -> dict[str, Any]:
             whole = heat(shape, 1 / settings["shift"], **rest)
         else:
             whole = poisson(shape, **settings)
-        M: Any = Multigrid(whole.A, **parameters)
+        taken = {}
+        if parameters.get("learned"):
+            M: Any = LearnedMultigrid(whole.A)
+            parameters = M.parameters
+            by_name = distributed.solve(parts.A, parts.b, M="learned-multigrid", rtol=1e-6)
+            taken["by name"] = by_name.iterations
+        else:
+            M = Multigrid(whole.A, **parameters)
         serial = sciml.cg(whole.A, whole.b, M=M, rtol=1e-6)
-        taken = {"given": distributed.solve(parts.A, parts.b, M=M, rtol=1e-6).iterations}
+        taken["given"] = distributed.solve(parts.A, parts.b, M=M, rtol=1e-6).iterations
         for size in (150, 10**6):
             M = distributed.DistributedMultigrid(redundant_size=size, **parameters)
             taken[str(size)] = distributed.solve(parts.A, parts.b, M=M, rtol=1e-6).iterations

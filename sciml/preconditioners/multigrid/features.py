@@ -11,7 +11,7 @@ from ...backends.grid import Grid
 from ...backends.kernels.numba import coarsen
 from .hierarchy import block_factors
 
-__all__ = ["FEATURES", "geometry_features"]
+__all__ = ["FEATURES", "geometry_features", "refinement"]
 
 FEATURES = ("3d", "refinement", "fill", "mixed", "split", "extra", "uncoarsened", "jumps")
 """Names of what `geometry_features` returns.
@@ -56,7 +56,7 @@ def geometry_features(A: Any, strength: float) -> np.ndarray:
     return np.array(
         [
             float(len(axes) == 3),
-            math.log2(max(grid.cells, 1)) / max(len(axes), 1) / 8.0,
+            refinement(grid.shape),
             1.0 - grid.unknowns / max(grid.cells, 1),
             np.count_nonzero((seen > 0) & (seen < full)) / blocks,
             splits[planes].sum() / blocks,
@@ -65,6 +65,12 @@ def geometry_features(A: Any, strength: float) -> np.ndarray:
             _jumps(grid),
         ]
     )
+
+
+def refinement(shape: tuple[int, ...]) -> float:
+    """The feature of that name, of the whole grid."""
+    axes = [n for n in shape if n > 1]
+    return math.log2(max(math.prod(shape), 1)) / max(len(axes), 1) / 8.0
 
 
 def _jumps(grid: Grid) -> float:
