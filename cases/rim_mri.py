@@ -6,7 +6,7 @@ seen (T2), under three masks. The scans, the baselines and the choice of their s
 the baselines are chosen on validation scans. Quality is measured within the head and over the whole slice.
 
 Small judges the weights that ship with the package. Paper first trains every variant from three seeds,
-resuming from what is in `--weights FOLDER`; by the time of single steps, that takes about 35 hours on one core.
+resuming from what is in `--weights FOLDER`; by the time of single steps, about 35 hours on one core.
 So `--variants`, `--seeds`, `--steps` and `--device` choose a part of it, and `--shipped` judges the shipped
 weights on all scans instead.
 
