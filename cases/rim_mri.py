@@ -6,8 +6,9 @@ seen (T2), under three masks. The scans, the baselines and the choice of their s
 the baselines are chosen on validation scans. Quality is measured within the head and over the whole slice.
 
 Small judges the weights that ship with the package. Paper first trains every variant from three seeds,
-resuming from what is in `--weights FOLDER`; that takes about a day on one core, so `--variants`, `--seeds`,
-`--steps` and `--device` choose a part of it, and `--shipped` judges the shipped weights on all scans instead.
+resuming from what is in `--weights FOLDER`; by the time of single steps, about 35 hours on one core.
+So `--variants`, `--seeds`, `--steps` and `--device` choose a part of it, and `--shipped` judges the shipped
+weights on all scans instead.
 
 Claims: every RIM gains at least 6 dB on zero filling; the one whose gradient is preconditioned by CG is at
 least as good as tuned compressed sensing in every row, ours and BART's, and 2 dB better under the equispaced
