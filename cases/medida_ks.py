@@ -167,7 +167,8 @@ def window_part(case: Case, tell: Callable[[str], None], library: Library) -> No
             tell(f"case {name}, noise 10 %, {n} pairs, window 1")
             rows.append(scored(KS_CASES[name], FINE, data, library, noise=std))
         case.table(f"noise 10 %, {n} pairs, windows of 1", rows, **{
-            "case": "", "model error %": ".2f", "corrected error %": ".3f", "exact": "", "seconds": ".1f", "found": "",
+            "case": "", "model error %": ".2f", "corrected error %": ".3f", "exact": "", "seconds": ".1f",
+            "found": "",
         })  # fmt: skip
         worst = max(r["corrected error %"] for r in rows)
         label = f"noise 10 %, {n} pairs, windows of 1: largest error in % of the well-posed cases"
@@ -333,7 +334,8 @@ def figure(exact: list[dict[str, Any]], curves: dict[str, Any]) -> Any:
     ax.set(yscale="log", ylabel="error of the coefficients (%)", xlabel="case", title="exact snapshots")
     ax.set_xticks(places, [r["case"] for r in exact], fontsize=8)
     ax.grid(True, axis="y", color="0.9", linewidth=0.6)
-    ax.legend(frameon=False, ncols=3, loc="lower right", fontsize=8)
+    ax.set_ylim(1e-8, 1e3)
+    ax.legend(frameon=False, ncols=3, loc="lower left", fontsize=8)
     left, right = bottom.subplots(1, 2)
     colours = ("black", "#0072B2", "#7F7F7F", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00")
     for (label, (k, spectrum, values, density)), colour in zip(curves.items(), colours, strict=False):
@@ -348,7 +350,7 @@ def figure(exact: list[dict[str, Any]], curves: dict[str, Any]) -> Any:
         ylabel="power per mode",
         title="long runs: spectrum",
     )
-    left.set_ylim(1e-11, 1e-1)
+    left.set_ylim(1e-11, 1.0)
     right.set(
         xlabel="u", ylabel="density", title="long runs: distribution of values", yscale="log", ylim=(1e-4, 1)
     )

@@ -72,7 +72,8 @@ def discover(
         ``"enkf"``: the later snapshot of every pair is replaced by the analysis of a stochastic filter, as
         published (but with the observation that is there). ``"letkf"``: a local filter is cycled
         through all snapshots with the model corrected so far, and its analyses start the windows; needs
-        ``observations.times`` and a model on a grid.
+        ``observations.times`` and a model on a grid. In our measurements neither improves on shooting alone:
+        analyses inherit errors of the model that produced them.
     members : int
         Of the ensemble.
     inflation : float
@@ -137,6 +138,8 @@ def discover(
         raise TypeError(f"library is a {type(library).__name__}; expected a Library")
     grid: PeriodicGrid | None = getattr(model, "grid", None)
     std = noise_level(noise, observations, grid)
+    if assimilation is not None and std == 0.0:
+        raise ValueError(f"assimilation {assimilation!r} needs a noise level above zero; noise is 0")
     check_amount(observations, library, std, grid)
     tendency = (observations.after - observations.current) / observations.window
     size = tendency_size(tendency, std, observations.window)
@@ -150,8 +153,8 @@ def discover(
         raise ValueError("assimilation 'enkf' goes with method 'response' or 'direct'")
     if assimilation == "letkf" and method != "shooting":
         raise ValueError("assimilation 'letkf' goes with method 'shooting'")
-    if assimilation is not None and std == 0.0:
-        raise ValueError(f"assimilation {assimilation!r} needs a noise level above zero; noise is 0")
+    if assimilation == "letkf" and (grid is None or observations.times is None):
+        raise ValueError("assimilation 'letkf' needs a model on a grid and observations with times")
     select = selection_rule(selection, std, margin)
     if method == "shooting":
         problem = WindowProblem.of(
