@@ -24,7 +24,7 @@ def test_equation_and_intervals(error):
     assert error.latex == r"u_t = \mathcal{M}(u) - 0.5 \,u_{xx} + 1.25\cdot 10^{-5} \,u u_{x}"
     np.testing.assert_allclose(error.intervals()[0], [-0.5 - 0.0196, -0.5 + 0.0196], atol=1e-5)
     assert "log evidence 40" in str(error)
-    with pytest.raises(ValueError, match="level is 1.5"):
+    with pytest.raises(ValueError, match=r"level is 1\.5"):
         error.intervals(1.5)
 
 
