@@ -114,6 +114,11 @@ def discover(
         Where the noise level had to be estimated, forecasts are much worse than persistence, or the misfit
         that is left does not agree with the noise level.
 
+    Notes
+    -----
+    Intervals hold conditionally on the selected terms and on the noise level. For exact data they show the scatter
+    of the residual only, not the bias that errors of the time step leave.
+
     References
     ----------
     Mojgani, Chattopadhyay and Hassanzadeh, Chaos 32 (2022) 061105, arXiv:2110.00546.
@@ -129,7 +134,7 @@ def discover(
     >>> data = Snapshots(truth[:-1:20], truth[1::20], window=0.01)
     >>> error = discover(lorenz63(0.01, beta=0.0), data, Library.polynomials("xyz"), noise=0.0)
     >>> print(error)
-    z' = model - 2.667 z    (95 %: -2.67 to -2.67)
+    z' = model - 2.669 z    (95 %: -2.67 to -2.67)
     """
     tell = (lambda text: None) if progress is None else progress
     check_options(method, selection, assimilation, margin, floor, passes, members)
