@@ -116,8 +116,8 @@ def discover(
 
     Notes
     -----
-    Intervals hold conditionally on the selected terms and on the noise level. For exact data they show the scatter
-    of the residual only, not the bias that errors of the time step leave.
+    Intervals hold conditionally on the selected terms and on the noise level. For exact data they show
+    the scatter of the residual only, not the bias that errors of the time step leave.
 
     References
     ----------
