@@ -146,7 +146,7 @@ def figure(rows: list[dict[str, Any]], field: np.ndarray, ratio: float) -> Any:
         right.barh(places + shift, [r[key] for r in own], height=0.38, color=colour, label=label)
     right.set_yticks(places, [r["model"] for r in own])
     right.set(xlabel="time until the relative error is 0.3", title=f"discovered at noise {ratio:.0%}")
-    right.legend(frameon=False, fontsize=9)
+    right.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     for name in ("top", "right"):
         right.spines[name].set_visible(False)
     return drawing
