@@ -1,8 +1,10 @@
 """Model errors of a two-dimensional Kolmogorov flow: drag, viscosity, forcing, hyperviscosity.
 
-The claim: the method is not tied to one dimension or to a library of powers. Terms of one's own, with a
-Fourier symbol where they are linear, find what each of five imperfect models lacks, from five noisy pairs of
-vorticity fields; a perfect model is left alone; corrected models predict longer.
+The method is not tied to one dimension or to a library of powers: terms of one's own, with a Fourier
+symbol where they are linear, are regressed on five noisy pairs of vorticity fields. Claimed are exact
+supports, small errors and longer predictions. The first two are the hard ones: the estimate keeps
+wavenumbers up to a cutoff below the smallest scales of the flow, and what those do to the larger ones is
+then explained by extra terms of damping.
 """
 
 from __future__ import annotations
@@ -47,7 +49,7 @@ def pairs(n: int, seed: int) -> tuple[PeriodicGrid, Snapshots]:
     """Exact pairs, two time units apart, of independent runs of the truth."""
     equation = kolmogorov(n, **TRUE)
     rng = np.random.default_rng(seed)
-    u = random_phases(equation.grid, rng, rms=3.0, cutoff=6.0, batch=(5,))
+    u = random_phases(equation.grid, rng, rms=3.0, cutoff=10.0, batch=(5,))
     stepper = ETDRK4(equation, 0.01)
     u = forecast(stepper, u, 2000)
     before, after = [], []
@@ -85,7 +87,7 @@ def study(case: Case, tell: Callable[[str], None]) -> tuple[list[dict[str, Any]]
                 model = CNAB2(kolmogorov(n, **(TRUE | changes)), DT)
                 start = data.after[-1]
                 noisy = data.with_noise(std, np.random.default_rng(seed))
-                error = discover(model, noisy, candidates, noise=std, cutoff=6.0)
+                error = discover(model, noisy, candidates, noise=std, cutoff=10.0)
                 found = error.as_dict()
                 exact += set(found) == set(wanted)
                 errors += [100 * abs(found.get(term, 0.0) / value - 1.0) for term, value in wanted.items()]
@@ -144,7 +146,7 @@ def figure(rows: list[dict[str, Any]], field: np.ndarray, ratio: float) -> Any:
         right.barh(places + shift, [r[key] for r in own], height=0.38, color=colour, label=label)
     right.set_yticks(places, [r["model"] for r in own])
     right.set(xlabel="time until the relative error is 0.3", title=f"discovered at noise {ratio:.0%}")
-    right.legend(frameon=False, fontsize=9)
+    right.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
     for name in ("top", "right"):
         right.spines[name].set_visible(False)
     return drawing

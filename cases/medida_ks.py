@@ -44,7 +44,7 @@ from sciml.problems import ETDRK4, KS_CASES, BlowUpError, KSCase, forecast, kura
 PAIRS = {"small": 10, "paper": 100}
 SEEDS = {"small": 1, "paper": 20}
 NULL_SEEDS = {"small": 5, "paper": 60}
-LONG = {"small": 100.0, "paper": 1000.0}
+LONG = {"small": 50.0, "paper": 1000.0}
 SHORTLIST = ("1", "2", "3", "7", "10", "x3b", "q2")
 """Cases of the noisy parts at the small size."""
 
@@ -167,7 +167,8 @@ def window_part(case: Case, tell: Callable[[str], None], library: Library) -> No
             tell(f"case {name}, noise 10 %, {n} pairs, window 1")
             rows.append(scored(KS_CASES[name], FINE, data, library, noise=std))
         case.table(f"noise 10 %, {n} pairs, windows of 1", rows, **{
-            "case": "", "model error %": ".2f", "corrected error %": ".3f", "exact": "", "seconds": ".1f", "found": "",
+            "case": "", "model error %": ".2f", "corrected error %": ".3f", "exact": "", "seconds": ".1f",
+            "found": "",
         })  # fmt: skip
         worst = max(r["corrected error %"] for r in rows)
         label = f"noise 10 %, {n} pairs, windows of 1: largest error in % of the well-posed cases"
@@ -287,7 +288,7 @@ def pysindy_part(case: Case, tell: Callable[[str], None], library: Library) -> N
     stepper = ETDRK4(kuramoto_sivashinsky(256, LENGTH), 0.01)
     series = trajectory(stepper, start, 99 * 25, 25)  # as many fields as the pairs have, densely in time
     rows = []
-    for ratio in (0.0, 0.01, 0.1):
+    for ratio in (0.0, 0.01, 0.1) if case.arguments.size == "paper" else (0.1,):
         tell(f"PySINDy at noise {ratio:.0%}")
         noisy, std = observed(grid, pairs, 256, ratio, 3)
         dense = series + std * np.random.default_rng(4).standard_normal(series.shape)
@@ -333,7 +334,8 @@ def figure(exact: list[dict[str, Any]], curves: dict[str, Any]) -> Any:
     ax.set(yscale="log", ylabel="error of the coefficients (%)", xlabel="case", title="exact snapshots")
     ax.set_xticks(places, [r["case"] for r in exact], fontsize=8)
     ax.grid(True, axis="y", color="0.9", linewidth=0.6)
-    ax.legend(frameon=False, ncols=3, loc="lower right", fontsize=8)
+    ax.set_ylim(1e-8, 1e3)
+    ax.legend(frameon=False, ncols=3, loc="lower left", fontsize=8)
     left, right = bottom.subplots(1, 2)
     colours = ("black", "#0072B2", "#7F7F7F", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#D55E00")
     for (label, (k, spectrum, values, density)), colour in zip(curves.items(), colours, strict=False):
@@ -348,7 +350,7 @@ def figure(exact: list[dict[str, Any]], curves: dict[str, Any]) -> Any:
         ylabel="power per mode",
         title="long runs: spectrum",
     )
-    left.set_ylim(1e-11, 1e-1)
+    left.set_ylim(1e-11, 1.0)
     right.set(
         xlabel="u", ylabel="density", title="long runs: distribution of values", yscale="log", ylim=(1e-4, 1)
     )

@@ -222,7 +222,7 @@ def _write(path: Path, model: str, error: Any, seed: int, seconds: float) -> Non
          "log evidence": error.evidence[name]}
         for name, c, (low, high) in zip(error.names, error.coefficients, error.intervals(), strict=True)
     ]  # fmt: skip
-    tables = {
+    tables: dict[str, Sequence[dict[str, Any]]] = {
         "terms": rows,
         "run": [{"seconds": seconds, "method": error.info["method"], "noise": error.info["noise"]}],
     }

@@ -226,7 +226,7 @@ class CNAB2(_SpectralStepper):
         solved = [self.solver(A, rows[i, ...]).raise_if_failed().x for i in range(rows.shape[0])]
         return self.grid.transform(xp.reshape(xp.stack(solved), b.shape))
 
-    def _advance(self, hat: Array, old: Array | None, table: Any, dt: float) -> tuple[Array, Array | None]:
+    def _advance(self, hat: Array, old: Any, table: Any, dt: float) -> tuple[Array, Any]:
         forward = table[0].like(hat)
         new = self.equation.nonlinear(hat)
         rhs = forward * hat

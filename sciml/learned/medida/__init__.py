@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .correct import SplitModel
-from .discover import discover
+from .discovery import discover
 from .evidence import evidence_path, stability_selection
 from .filters import ETKF, LETKF, EnKF, assimilate, gaspari_cohn
 from .kronecker import KroneckerSBL

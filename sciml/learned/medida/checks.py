@@ -21,6 +21,9 @@ __all__ = [
     "warn_about_forecasts",
 ]
 
+BAD_FORECAST = 30.0
+"""Times worse than persistence; stiff terms that a model has in excess reach ten."""
+
 METHODS = ("auto", "response", "direct", "shooting")
 
 
@@ -92,7 +95,7 @@ def tendency_size(tendency: np.ndarray, std: float, window: float) -> float:
 def warn_about_forecasts(error: np.ndarray, change_seen: np.ndarray, std: float) -> None:
     """A model that is this much worse than no model at all was probably given wrong data."""
     left, change, noise = float(np.mean(error**2)), float(np.mean(change_seen**2)), 2.0 * std**2
-    if left > 36.0 * max(change, noise):
+    if left > BAD_FORECAST**2 * max(change, noise):
         warnings.warn(
             f"forecasts are {math.sqrt(left / max(change, noise)):.3g} times worse than persistence; "
             "check the window, dt and units of the snapshots",

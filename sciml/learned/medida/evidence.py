@@ -81,13 +81,13 @@ def evidence_path(
         if best >= current - 1e-9:
             exchanged = [
                 _flipped(_flipped(support, i), j)
-                for i in np.flatnonzero(support)
-                for j in np.flatnonzero(~support & usable)
+                for i in np.flatnonzero(support).tolist()
+                for j in np.flatnonzero(~support & usable).tolist()
             ]
             best, chosen = min(((score(s), s) for s in exchanged), key=first, default=(current, support))
         if best >= current - 1e-9:
             # Two columns that are nearly alike may explain together what neither explains alone.
-            outside = np.flatnonzero(~support & usable)
+            outside = np.flatnonzero(~support & usable).tolist()
             both = [_flipped(_flipped(support, i), j) for i, j in itertools.combinations(outside, 2)]
             best, chosen = min(((score(s), s) for s in both), key=first, default=(current, support))
         if best >= current - 1e-9:
@@ -96,9 +96,9 @@ def evidence_path(
         path.append((support.copy(), -0.5 * current))
     while support.any():  # below the floor, weakest first: the others take over its part
         w, _ = equations.solve(support)
-        excess = np.abs(w) / np.where(lowest[support] > 0, lowest[support], 1e-300)
-        weakest = int(np.argmin(excess))
-        if excess[weakest] >= 1.0:
+        missing = np.abs(w) - lowest[support]
+        weakest = int(np.argmin(missing / np.maximum(np.abs(w), 1e-300)))
+        if missing[weakest] >= 0.0:
             break
         support = _flipped(support, int(np.flatnonzero(support)[weakest]))
     return describe(equations, support, noise_std=noise_std, effective_rows=rows, info={"path": path})

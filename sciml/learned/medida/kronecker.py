@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .evidence import evidence_path
 from .normal_equations import NormalEquations
-from .rvm import RVM, posterior
+from .rvm import posterior
 from .sparse_fit import SparseFit, describe
 
 __all__ = ["KroneckerSBL"]
@@ -20,7 +21,7 @@ class KroneckerSBL:
 
     In a library ``u^p ∂^d u`` every column has two indices, and a prior that is a product of one factor per
     index has far fewer parameters, hence fewer local optima, than one variance per column. A true support is
-    rarely a product set, so the product prior ranks the families first, and a free relevance vector machine
+    rarely a product set, so the product prior ranks the families first, and the path of highest evidence
     chooses among the columns of those that are left.
 
     Parameters
@@ -32,7 +33,7 @@ class KroneckerSBL:
     keep : float
         Columns whose prior variance is above this fraction of the largest one (standardised columns) go on.
     refine : bool
-        Choose among them with a free `RVM`; off, they are the support.
+        Choose among them by `evidence_path`; off, they are the support.
     noise_std : float, optional
         Standard deviation of a row where it is known.
     maxiter : int
@@ -83,7 +84,7 @@ class KroneckerSBL:
         left = NormalEquations(
             equations.gram[np.ix_(chosen, chosen)], equations.moment[chosen], equations.energy, equations.rows
         )
-        inner = RVM(threshold=1e5, noise_std=self.noise_std).fit(left)
+        inner = evidence_path(left, noise_std=self.noise_std)
         support = np.zeros(equations.terms, dtype=bool)
         support[np.flatnonzero(chosen)[inner.support]] = True
         return describe(equations, support, noise_std=self.noise_std, info=info)

@@ -76,7 +76,7 @@ class FourierModes:
         values = c[..., :m].astype(complex)
         values[..., ~self._mean] += 1j * c[..., m:]
         values *= np.where(self._mean, self._norm, self._norm / math.sqrt(2.0))
-        hat = np.zeros((*c.shape[:-1], *self.grid.spectral_shape), dtype=complex)
+        hat: Any = np.zeros((*c.shape[:-1], *self.grid.spectral_shape), dtype=complex)
         hat[(..., *self._at)] = values
         for row, partner in self._mirrored:
             hat[(..., *partner)] = values[..., row].conj()

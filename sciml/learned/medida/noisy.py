@@ -101,8 +101,6 @@ class WindowProblem:
         self, fit: SparseFit, members: int, inflation: float, half_width: float | None, seed: int
     ) -> tuple[Shooting, SparseFit]:
         """Windows that start from the analyses of a cycled filter instead of single observations."""
-        if self.cutoff is None or self.observations.times is None:
-            raise ValueError("assimilation 'letkf' needs a model on a grid and observations with times")
         self.tell("local ensemble filter")
         states, variance = filtered_pairs(
             self.model, self.library, fit.coefficients, self.observations, self.noise_std, members,
@@ -132,6 +130,8 @@ class WindowProblem:
         theta = np.zeros(len(self.library))
         for limit in stages:
             shooting = self._shooting(limit)
+            if limit is stages[0]:
+                shooting.require_independent_terms()
             if limit is stages[0] and collocated:
                 theta = shooting.collocate(evidence_path, limit)
             elif limit is stages[0]:

@@ -47,7 +47,7 @@ def above_floor(
     support = fit.support.copy()
     coefficients = fit.coefficients
     while support.any():
-        excess = np.where(support, np.abs(coefficients) / lowest, np.inf)
+        excess = np.where(support & (lowest > 0), np.abs(coefficients) / np.maximum(lowest, 1e-300), np.inf)
         weakest = int(np.argmin(excess))
         if excess[weakest] >= 1.0:
             break

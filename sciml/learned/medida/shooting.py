@@ -66,7 +66,8 @@ class Shooting:
         Steps per window for derivatives (their errors only cost efficiency); the misfit uses all.
     state_variance : callable, optional
         ``state_variance(modes) -> ndarray``: error variance of `before` per coordinate, where it is not
-        ``noise_std**2`` (analyses of a filter).
+        ``noise_std**2`` (analyses of a filter). Such states are posterior means: the truth scatters about
+        them, not they about the truth, so they stay as they are and their variance only enters the weights.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class Shooting:
         self.states = self.first_guess.copy()
         self.theta = np.zeros(len(library))
         self.rows = self.observed[1].size
+        self._states_stay = state_variance is not None
         self._tangent: tuple[np.ndarray, np.ndarray] | None = None
 
     # -- Gauss–Newton ---------------------------------------------------------------------------
@@ -220,6 +222,12 @@ class Shooting:
                 return
             theta = 0.5 * theta
 
+    def require_independent_terms(self) -> None:
+        """Raise `ValueError` where terms are dependent on the observed states, before any regression."""
+        columns = self.library.evaluate(self._inner.field(self.states), self._inner.grid)
+        rows = columns.reshape(len(columns), -1)
+        require_independent(rows @ rows.T, self.library.names)
+
     def term_sizes(self) -> np.ndarray:
         """Root mean squares of the terms on the estimated states."""
         columns = self.library.evaluate(self._inner.field(self.states), self._inner.grid)
@@ -270,6 +278,9 @@ class Shooting:
         final = self.observed[1] - self._run(self.states, self.theta, exact=True)
         if not np.all(np.isfinite(final)):
             return math.inf
+        if self._states_stay and self._tangent is not None:
+            weighted = np.linalg.solve(self._covariance(self._tangent[1]), final[..., None])[..., 0]
+            return float(np.sum(final * weighted) / self.rows)
         total = np.sum(start**2 / self.state_variance) + np.sum((final / self.noise_std) ** 2)
         return float(total / self.rows)
 
@@ -287,6 +298,8 @@ class Shooting:
         innovation = left - np.einsum("nij,nj->ni", lin.tangent, start)
         weighted = np.linalg.solve(self._covariance(lin.tangent), innovation[..., None])[..., 0]
         move = start + self.state_variance * np.einsum("nji,nj->ni", lin.tangent, weighted)
+        if self._states_stay:
+            move = np.zeros_like(move)
         before, old = self.chi2(), (self.states, self.theta)
         for fraction in (1.0, 0.5, 0.25, 0.125):
             self.states = old[0] + fraction * move
