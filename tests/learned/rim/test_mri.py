@@ -54,7 +54,7 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     assert "<RIM indrnn-4, 2 steps, cg, 675 parameters>, 2 steps" in said
     weights = load_weights(out, kind="rim")
     assert weights.training["steps"] == 2
-    assert weights.training["command"].startswith("sciml ")
+    assert weights.training["command"].startswith("sciml")
     assert run("train", "rim", *options) == 0  # from the checkpoint, which is complete
     scan = validation_scans(images, (32, 32), count=1)[0]
     assert load(out)(scan.A, scan.y).x.shape == (32, 32)
