@@ -199,7 +199,7 @@ def application_rows(network: Any, shapes: list[tuple[int, ...]], tell: Any) -> 
             applied[f"published {name}"] = DCDNetwork.untrained(name, shape)
         for name, operator in applied.items():
             tell(f"{size_name(shape)}: {name}")
-            count = getattr(operator, "parameters", None)
+            count = operator.parameters if isinstance(operator, DCDNetwork) else None
             seconds = min(once(operator, problem.b) for _ in range(3))
             rows.append({"grid": size_name(shape), "operator": name, "parameters": count, "seconds": seconds})
     return rows

@@ -90,7 +90,7 @@ def require(name: str, backend: str) -> None:
     >>> require("M:amg", "torch")
     Traceback (most recent call last):
         ...
-    TypeError: preconditioner amg runs on numpy arrays, not torch; on torch use jacobi, multigrid
+    TypeError: preconditioner amg runs on numpy arrays, not torch; on torch use jacobi, multigrid, learned-multigrid
     """
     capability = CAPABILITIES[name]
     if backend in capability.backends:
