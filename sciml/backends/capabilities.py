@@ -87,10 +87,10 @@ def require(name: str, backend: str) -> None:
     --------
     >>> from sciml.backends.capabilities import require
     >>> require("cg", "torch")
-    >>> require("M:amg", "torch")
+    >>> require("M:amg", "array-api-strict")
     Traceback (most recent call last):
         ...
-    TypeError: preconditioner amg runs on numpy arrays, not torch; on torch use jacobi, multigrid, learned-multigrid
+    TypeError: preconditioner amg runs on numpy arrays, not array-api-strict; on array-api-strict use jacobi
     """
     capability = CAPABILITIES[name]
     if backend in capability.backends:
