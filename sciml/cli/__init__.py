@@ -1,4 +1,4 @@
-"""The ``sciml`` command: solve, compare, info."""
+"""The ``sciml`` command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The commands and their options. What they do is in solve.py, compare.py and info.py."""
+"""The commands and their options. What they do is in the other modules of this package."""
 
 from __future__ import annotations
 
