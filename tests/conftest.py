@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers share the cores: libraries that start a thread per core would wait for one another. Before the
+    # first import of NumPy and torch, which read these once.
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+
 import numpy as np
 import pytest
 from libraries import Namespace, namespace_params
