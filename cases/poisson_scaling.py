@@ -63,7 +63,7 @@ def preconditioner(method: str, A: Any) -> Any:
 
 def measure(shape: Sequence[int], obstacles: str | None, method: str, seed: int) -> dict[str, Any]:
     """Solve one problem by one method; returns the row of the table."""
-    small = poisson([min(n, 96 if len(shape) == 2 else 24) for n in shape], obstacles=obstacles, seed=seed)
+    small = poisson([min(n, 192 if len(shape) == 2 else 64) for n in shape], obstacles=obstacles, seed=seed)
     attempt(small, method)
     start = time.perf_counter()
     problem = poisson(shape, obstacles=obstacles, seed=seed)

@@ -66,7 +66,7 @@ class System:
         """A system of the same kind that takes every kernel through its compiler in a moment."""
         if self.is_poisson:
             assert self.shape is not None
-            side = 96 if len(self.shape) == 2 else 24
+            side = 192 if len(self.shape) == 2 else 64  # deep enough for every kind of level
             return self.build([min(n, side) for n in self.shape])
         from ..problems import poisson
 
