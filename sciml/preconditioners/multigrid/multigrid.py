@@ -34,7 +34,7 @@ __all__ = ["Multigrid"]
 
 MAX_LEVELS = 30
 
-STRENGTH, STRENGTH_JUMPS = 0.02, 0.05
+STRENGTH, STRENGTH_JUMPS = 0.005, 0.05
 
 CUT_UP = 0.02
 """Share of unknowns beyond the first in their block from which on the prolongation of level 2 is smoothed."""
@@ -86,7 +86,7 @@ class Multigrid(BaseOperator):
         Of the Jacobi step that smooths a prolongation, one per smoothed level (the last repeats).
     strength : float, optional
         Unknowns of a block are joined where their coupling is at least this share of the geometric mean of
-        their diagonals; weaker ones are left out when a prolongation is smoothed. By default 0.02, and 0.05
+        their diagonals; weaker ones are left out when a prolongation is smoothed. By default 0.005, and 0.05
         with variable coefficients, where it keeps both sides of a jump apart.
     smoother : {"red-black", "chebyshev"}
         Chebyshev is taken by itself where an odd periodic axis rules out two colours on the grid.
