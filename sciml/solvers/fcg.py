@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from ..backends.namespace import Array, norm2, vdot
 from .iteration import Callback, System, iterate_until_verified, run
 from .result import SolveResult, Status
 
-__all__ = ["fcg"]
+__all__ = ["fcg", "flexible"]
 
 
 def fcg(
@@ -76,17 +77,30 @@ def fcg(
     >>> result.converged, result.iterations
     (True, 2)
     """
-    if not isinstance(memory, int) or memory < 1:
+    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
+    return run("fcg", flexible(memory), A, b, x0=x0, M=M, on_failure=on_failure, **rules)
+
+
+def flexible(memory: int, recompute: bool = False) -> Callable[[System], Status | None]:
+    """The iteration of `fcg`, for `run`; with `recompute` the residual is ``b − A x`` in every iteration.
+
+    Raises
+    ------
+    ValueError
+        If `memory` is not an integer of at least 1.
+    """
+    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
         raise ValueError(f"memory is {memory!r}; expected an integer >= 1")
 
     def iterate(system: System) -> Status | None:
-        return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm, memory))
+        return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm, memory, recompute))
 
-    rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
-    return run("fcg", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
+    return iterate
 
 
-def _sweep(system: System, r: Array, norm: float, memory: int) -> tuple[Status | None, float]:
+def _sweep(
+    system: System, r: Array, norm: float, memory: int, recompute: bool
+) -> tuple[Status | None, float]:
     """Iterate from residual `r` until `System.record` or a breakdown ends it."""
     directions: deque[tuple[Array, Array, float]] = deque(maxlen=memory)
     while True:
@@ -105,7 +119,7 @@ def _sweep(system: System, r: Array, norm: float, memory: int) -> tuple[Status |
         alpha = vdot(p, r) / curvature
         system.x = system.x + alpha * p
         system.x_is_zero = False
-        r = r - alpha * Ap
+        r = system.residual() if recompute else r - alpha * Ap
         directions.append((p, Ap, curvature))
         norm = norm2(r)
         status = system.record(norm)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
-from collections import deque
 from typing import Any
 
-from ...backends.namespace import Array, norm2, vdot
+from ...backends.namespace import Array
 from ...operators import as_operator
-from ...solvers.iteration import Callback, System, iterate_until_verified, run
-from ...solvers.result import SolveResult, Status
+from ...solvers.fcg import flexible
+from ...solvers.iteration import Callback, run
+from ...solvers.result import SolveResult
 
 __all__ = ["dcd"]
 
@@ -86,8 +85,7 @@ def dcd(
     >>> result.converged, result.iterations
     (True, 2)
     """
-    if isinstance(memory, bool) or not isinstance(memory, int) or memory < 1:
-        raise ValueError(f"memory is {memory!r}; expected an integer >= 1")
+    iterate = flexible(memory, recompute=True)
     if network is not None and M is not None:
         raise TypeError("network and M are both given; expected one of them, they mean the same here")
     directions = M if network is None else network
@@ -95,34 +93,5 @@ def dcd(
         A = as_operator(A)
         directions = directions.on(A)
 
-    def iterate(system: System) -> Status | None:
-        return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm, memory))
-
     rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     return run("dcd", iterate, A, b, x0=x0, M=directions, on_failure=on_failure, **rules)
-
-
-def _sweep(system: System, r: Array, norm: float, memory: int) -> tuple[Status | None, float]:
-    """Iterate from residual `r` until `System.record` or a breakdown ends it."""
-    kept: deque[tuple[Array, Array, float]] = deque(maxlen=memory)
-    while True:
-        if norm <= system.rounding:  # nothing left to do in a run of fixed length
-            return (Status.FIXED if system.fixed else Status.CONVERGED), norm
-        q = system.precondition(r)
-        d = q
-        for p, A_p, energy in kept:
-            d = d - (vdot(A_p, q) / energy) * p
-        A_d = system.apply(d)
-        energy = vdot(d, A_d).real
-        if not math.isfinite(energy):
-            return Status.NONFINITE, norm
-        if not energy > 0.0:
-            return Status.BREAKDOWN, norm
-        kept.append((d, A_d, energy))
-        system.x = system.x + (vdot(d, r) / energy) * d
-        system.x_is_zero = False
-        r = system.residual()
-        norm = norm2(r)
-        status = system.record(norm)
-        if status is not None:
-            return status, norm
