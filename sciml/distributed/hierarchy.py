@@ -18,14 +18,16 @@ import numpy as np
 from ..backends.grid import two_colourable
 from ..backends.kernels.numba import csr, transfer
 from ..preconditioners.multigrid import Multigrid
+from ..preconditioners.multigrid.blocks import first_coarse_level
+from ..preconditioners.multigrid.cycle import Vectors
 from ..preconditioners.multigrid.hierarchy import (
     Coarsest,
     SparseLevel,
     block_factors,
     coarser_blocks,
-    first_coarse_level,
 )
-from ..preconditioners.multigrid.multigrid import STALLED, _Vectors
+from ..preconditioners.multigrid.multigrid import STALLED
+from ..preconditioners.multigrid.parameters import Parameters
 from .engine import load_petsc, python_matrix, world
 from .layout import Halo
 from .poisson import DistributedPoisson
@@ -149,7 +151,7 @@ def _offset(n: int, comm: Any) -> tuple[int, int]:
     return sum(counts[: comm.rank]), sum(counts)
 
 
-def first_level(A: DistributedPoisson, M: Multigrid) -> Level:
+def first_level(A: DistributedPoisson, M: Parameters) -> Level:
     """The level of connected components of blocks of cells; `M` holds the parameters."""
     layout, petsc = A.layout, load_petsc()
     blocks = cells_as_blocks(A)
@@ -249,7 +251,7 @@ class _Local:
         return cls(indptr, indices.astype(np.int32), data, diag, last - first)
 
 
-def next_level(level: Level, depth: int, M: Multigrid) -> Level | None:
+def next_level(level: Level, depth: int, M: Parameters) -> Level | None:
     """Aggregate a level by blocks of its blocks; None where that does not pay, as in the serial set-up.
 
     `depth` is that of `level`: 1 for the first coarse level.
@@ -358,7 +360,7 @@ class Below(Multigrid):
     """
 
     def __init__(
-        self, level: SparseLevel, depth: int, blocks: Blocks, M: Multigrid, shift: float, unit: float,
+        self, level: SparseLevel, depth: int, blocks: Blocks, M: Parameters, shift: float, unit: float,
         smoothed: bool,
     ):  # fmt: skip
         self._set_parameters(M.parameters)
@@ -371,7 +373,7 @@ class Below(Multigrid):
         self.levels, self.transfers = [*above, level], above.copy()
         # The serial loop divides the weights by the factors of the level at hand, the first time by ones.
         self._coarsen(level, (1, 1, 1), blocks.weights, shift, blocks.periodic)
-        vectors = [_Vectors(level.n) for level in self.levels[self.index :]]
+        vectors = [Vectors(level.n) for level in self.levels[self.index :]]
         self._vectors = SimpleNamespace(levels=[None] * self.index + vectors)
 
     def cycle_from(self, b: np.ndarray) -> np.ndarray:
@@ -389,7 +391,7 @@ class Below(Multigrid):
         return own.x
 
 
-def gather(level: Level, depth: int, M: Multigrid, shift: float, unit: float) -> tuple[Below, np.ndarray]:
+def gather(level: Level, depth: int, M: Parameters, shift: float, unit: float) -> tuple[Below, np.ndarray]:
     """The whole of a level, and the levels below it, on every rank; and the order of its unknowns there."""
     comm = world(level.A.comm)
     indptr, columns, data = level.A.getValuesCSR()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..preconditioners.multigrid import Multigrid
-from ..preconditioners.multigrid.multigrid import CUT_UP
+from ..preconditioners.multigrid.parameters import CUT_UP, Parameters
 from .engine import clean_up, load_petsc, world
 from .hierarchy import Below, Level, cells_as_blocks, coupled, first_level, gather, next_level, pieces
 from .poisson import DistributedPoisson
@@ -89,7 +89,7 @@ class DistributedMultigrid:
         last = self.levels[-1].A
         _by_context(pc.getMGCoarseSolve(), Redundant(self.below, self._order, last.createVecLeft()), last)
 
-    def _set_up(self, A: DistributedPoisson, M: Multigrid) -> None:
+    def _set_up(self, A: DistributedPoisson, M: Parameters) -> None:
         unit = A.local.kernel_grid.unit
         level = first_level(A, M)
         self.levels = [level]
@@ -111,7 +111,7 @@ class DistributedMultigrid:
         return f"<DistributedMultigrid, coarse levels: {sizes}, the last one on every rank>"
 
 
-class _Parameters(Multigrid):
+class _Parameters(Parameters):
     """The parameters of a `Multigrid`, checked, without an operator."""
 
     def __init__(self, given: dict[str, Any]):
@@ -151,7 +151,7 @@ def _by_context(ksp: Any, context: Any, A: Any) -> None:
     ksp.setOperators(A)
 
 
-def _grid_smoothers(A: DistributedPoisson, M: Multigrid) -> tuple[Any, Any]:
+def _grid_smoothers(A: DistributedPoisson, M: Parameters) -> tuple[Any, Any]:
     if M.parameters["smoother"] == "chebyshev":
         # The stencil is diagonally dominant: no eigenvalue of D⁻¹A exceeds two.
         smoother = ChebyshevSmoother(A.matrix, M._sweeps(0), 2.0)
@@ -160,7 +160,7 @@ def _grid_smoothers(A: DistributedPoisson, M: Multigrid) -> tuple[Any, Any]:
     return before, before.adjoint()
 
 
-def _level_smoothers(level: Level, depth: int, M: Multigrid) -> tuple[Any, Any]:
+def _level_smoothers(level: Level, depth: int, M: Parameters) -> tuple[Any, Any]:
     if level.smoothed or not level.blocks.two_colourable() or coupled(level):
         smoother = ChebyshevSmoother(level.A, M._sweeps(depth))
         return smoother, smoother

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...preconditioners.multigrid import Multigrid
-from ...preconditioners.multigrid.hierarchy import BlockLevel
+from ...preconditioners.multigrid.blocks import BlockLevel
 from ...problems import Problem
 from ...solvers import cg
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.grid import Grid
-from ...backends.kernels.numba import coarsen
+from ...backends.kernels.numba import components
 from .hierarchy import block_factors
 
 __all__ = ["FEATURES", "geometry_features", "refinement"]
@@ -46,7 +46,7 @@ def geometry_features(A: Any, strength: float) -> np.ndarray:
     planes = np.unique(np.linspace(0, coarse_shape[0] - 1, PLANES).astype(int))
     theta = strength * stencil[4]
     for i in planes:
-        coarsen.scan_blocks(
+        components.scan_blocks(
             i, i + 1, stencil, factors, coarse_shape, theta, True, bits.reshape(-1), splits.reshape(-1),
             extras.reshape(-1),
         )  # fmt: skip

@@ -11,52 +11,31 @@ import numpy as np
 
 from ...backends.capabilities import require
 from ...backends.grid import GRAIN_CELLS, Grid
-from ...backends.kernels.numba import csr, paired, smoothers, transfer
+from ...backends.kernels.numba import paired, transfer
 from ...backends.namespace import backend_name, norm2, vdot
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
 from ..unknowns import square_operator
 from .array_cycle import ArrayCycle
-from .chebyshev import chebyshev_coefficients
+from .blocks import BlockLevel, first_coarse_level
+from .cycle import CompiledCycle
 from .hierarchy import (
-    GRAIN_ROWS,
-    BlockLevel,
     Coarsest,
     SparseLevel,
     Transfer,
     block_factors,
     coarsest_solve,
-    first_coarse_level,
     next_level,
 )
+from .parameters import CUT_UP, MAX_LEVELS
 
 __all__ = ["Multigrid"]
-
-MAX_LEVELS = 30
-
-STRENGTH, STRENGTH_JUMPS = 0.005, 0.05
-
-CUT_UP = 0.02
-"""Share of unknowns beyond the first in their block from which on the prolongation of level 2 is smoothed."""
 
 STALLED = 0.8
 """A coarser level with more than this share of the unknowns is not worth its visit."""
 
 
-class PerLevel:
-    """A parameter per level: a scalar, or a sequence whose last entry repeats."""
-
-    def __init__(self, name: str, value: Any, kind: type):
-        several = isinstance(value, Sequence | np.ndarray)
-        self.values = [kind(v) for v in value] if several else [kind(value)]
-        if not self.values:
-            raise ValueError(f"{name} is empty; expected a number or one number per level")
-
-    def __call__(self, level: int) -> Any:
-        return self.values[min(level, len(self.values) - 1)]
-
-
-class Multigrid(BaseOperator):
+class Multigrid(CompiledCycle, BaseOperator):
     """Symmetric positive definite multigrid cycle for a `PoissonOperator`, to be used as ``M`` in ``cg``.
 
     The finest level is matrix-free. Coarse cells are split by connectivity, so that thin walls and porous
@@ -151,54 +130,6 @@ class Multigrid(BaseOperator):
 
     # ------------------------------------------------------------------------------------------ set-up
 
-    def _set_parameters(self, parameters: dict[str, Any]) -> None:
-        """Check and keep what `__init__` takes beside the operator."""
-        self.parameters = parameters
-        omega, sweeps, cycle = (parameters[name] for name in ("omega", "sweeps", "cycle"))
-        coarse_scaling, smooth_from = parameters["coarse_scaling"], parameters["smooth_from"]
-        smoother, split = parameters["smoother"], parameters["split"]
-        interpolation, coarsest_size = parameters["interpolation"], parameters["coarsest_size"]
-        if cycle not in ("V", "W"):
-            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
-        if smoother not in ("red-black", "chebyshev"):
-            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
-        if interpolation != "constant":
-            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
-        self.cycle = cycle
-        self.split = bool(split)
-        if isinstance(smooth_from, str) and smooth_from != "auto":
-            raise ValueError(f"smooth_from={smooth_from!r}; expected a level, 'auto' or None")
-        self.smooth_from = smooth_from if split else None
-        self.coarsest_size = int(coarsest_size)
-        self._sweeps = PerLevel("sweeps", sweeps, int)
-        self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
-        self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
-        self._damping = PerLevel("damping", parameters["damping"], float)
-        for level in range(MAX_LEVELS):
-            if not 0 < self._damping(level) < 2:
-                raise ValueError(f"damping={self._damping(level)}; expected 0 < damping < 2")
-            if not 0 < self._omega(level) < 2:
-                raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
-            if self._sweeps(level) < 1:
-                raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
-            if not self._coarse_scaling(level) > 0:
-                raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
-        strength = parameters["strength"]
-        if strength is not None and not 0 <= strength < 1:
-            raise ValueError(f"strength={strength!r}; expected 0 <= strength < 1")
-
-    def _fit(self, isotropic: bool, variable: bool) -> None:
-        """Choose what was left open, by whether every axis is coarsened and whether coefficients vary."""
-        strength = self.parameters["strength"]
-        if strength is None:
-            strength = STRENGTH_JUMPS if variable else STRENGTH
-        self.strength = float(strength)
-        self._auto = self.smooth_from == "auto" and isotropic and not variable
-        self._smooth_from = 2 if isinstance(self.smooth_from, str) else self.smooth_from
-        # Between sparse levels the over-correction factor only fits where every axis is coarsened.
-        if self._smooth_from is not None and not isotropic:
-            self._smooth_from = min(self._smooth_from, 1)
-
     def _build(self, A: Any) -> None:
         self.grid: Grid = getattr(A, "kernel_grid", None) or Grid.from_operator(A)
         self._unit = self.grid.unit
@@ -284,153 +215,7 @@ class Multigrid(BaseOperator):
         self.__dict__.update(state)
         self._local = threading.local()
 
-    def _workspace(self) -> Workspace:
-        """Vectors of the calling Python thread, so that several may use one preconditioner."""
-        work = getattr(self._local, "work", None)
-        if work is None:
-            work = self._local.work = Workspace(self)
-        return work
-
     # ------------------------------------------------------------------------------------------ cycle
-
-    def _relax(
-        self, stencil, grain, sweeps, kind, colour, v, source, scale, omega, work, extras, dots
-    ) -> None:
-        """Red-black sweeps on the grid or the first coarse level, in one pass where that works."""
-        planes, total = stencil[0][0], 2 * sweeps + (kind == smoothers.PROLONG)
-
-        def run(stages: tuple[int, int], border: bool, grain: int) -> None:
-            parallel(
-                smoothers.relax, planes, stages, border, total, kind, colour, v.x, v.b, source, scale,
-                stencil, np.float32(omega), work.blocks, work.e, extras, dots, grain=grain,
-            )  # fmt: skip
-
-        if stencil[1][0]:
-            # Planes that wrap around would wait for one another: a barrier after every stage instead.
-            for stage in range(total):
-                run((stage, stage + 1), False, grain)
-        else:
-            for border in (False, True):
-                run((0, total), border, max(grain, 2 * total))
-
-    def _chebyshev_grid(self, work) -> None:
-        grid = self.grid
-        for a, c in chebyshev_coefficients(2 * self._sweeps(0)):
-            parallel(
-                smoothers.chebyshev_step, grid.shape[0], work.x, work.y, work.d, np.float32(a), np.float32(c),
-                work.b, self._stencil, grain=grid.grain,
-            )  # fmt: skip
-            work.x, work.y = work.y, work.x
-
-    def _smooth_grid(self, kind: int, source, scale: float, work, dots) -> None:
-        """Smooth on the grid: from a zero guess, or backward from what the coarse correction makes of x."""
-        grid = self.grid
-        if self.smoother == "red-black":
-            self._relax(
-                self._stencil, grid.grain, self._sweeps(0), kind, int(kind != smoothers.ZERO), work, source,
-                scale, self._omega(0), work, None, dots,
-            )  # fmt: skip
-            return
-        if kind == smoothers.ZERO:
-            work.x[:] = 0
-            rows, n = grid.shape[0] * grid.shape[1], grid.shape[2]
-            parallel(paired.pair_rows, rows, source, scale, work.b, n, grain=max(1, GRAIN_CELLS // n))
-        elif kind == smoothers.PROLONG:
-            parallel(
-                smoothers.prolong, grid.shape[0], work.x, work.e, self._stencil, work.blocks, grain=grid.grain
-            )
-        self._chebyshev_grid(work)
-        if dots.size:
-            dots[0] = vdot(work.x[: grid.cells], work.b)
-
-    def _run(self, r: np.ndarray, scale: float, dots: np.ndarray) -> np.ndarray:
-        """One cycle on ``scale r``; returns the work vector z (paired, with its appended row of zeros)."""
-        work = self._workspace()
-        grid = self.grid
-        self._smooth_grid(smoothers.ZERO, r, scale, work, work.no_dots)
-        if self.levels:
-            parallel(
-                transfer.restrict_residual, work.blocks[1][0], work.x, work.b, self._stencil, work.blocks,
-                work.levels[0].b, grain=max(1, grid.grain // 2),
-            )  # fmt: skip
-            self._coarse_cycle(0, work)
-        dots[:] = 0
-        self._smooth_grid(smoothers.PROLONG if self.levels else smoothers.PLAIN, None, 1.0, work, dots)
-        return work.x
-
-    def _smooth_coarse(self, index: int, work, backward: bool) -> None:
-        """Smooth from a zero guess, or (backward) its adjoint from the x at hand."""
-        level, v = self.levels[index], work.levels[index]
-        if isinstance(level, BlockLevel):
-            self._smooth_blocks(level, v, work, backward)
-            return
-        if not backward:
-            v.x[:] = 0
-        omega = np.float32(self._omega(index + 1))
-        A = (level.indptr, level.indices, level.data)
-        sizes = np.diff(level.colour_start)
-        for _ in range(self._sweeps(index + 1)):
-            if sizes.max(initial=0) < 2 * GRAIN_ROWS:
-                csr.gauss_seidel(
-                    0,
-                    level.colour_start[-1],
-                    backward,
-                    level.order,
-                    *A,
-                    level.inverse_diagonal,
-                    v.b,
-                    v.x,
-                    omega,
-                )
-                continue
-            colours = range(sizes.size)
-            for c in reversed(colours) if backward else colours:
-                rows = level.order[level.colour_start[c] : level.colour_start[c + 1]]
-                parallel(
-                    csr.gauss_seidel, rows.size, backward, rows, *A, level.inverse_diagonal, v.b, v.x, omega,
-                    grain=GRAIN_ROWS,
-                )  # fmt: skip
-
-    def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
-        kind = smoothers.PLAIN if backward else smoothers.ZERO
-        self._relax(
-            self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, None, 1.0,
-            self._omega(1), work, level.extras, work.no_dots,
-        )  # fmt: skip
-
-    def _residual_coarse(self, index: int, work) -> None:
-        level, v = self.levels[index], work.levels[index]
-        if isinstance(level, BlockLevel):
-            planes = level.block_shape[0]
-            parallel(paired.residual, planes, v.x, v.b, v.r, self._block_stencil, grain=level.grain)
-            if level.extra_block.size:
-                smoothers.extras_residual(0, planes, v.x, v.b, v.r, level.extras)
-        else:
-            A = (level.indptr, level.indices, level.data)
-            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
-
-    def _coarse_cycle(self, index: int, work) -> None:
-        """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
-        v = work.levels[index]
-        if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
-            csr.dense_product(self.coarsest.inverse, v.b, v.x)
-            return
-        self._smooth_coarse(index, work, False)
-        if index < len(self.levels) - 1:
-            c = work.levels[index + 1]
-            hop = self.transfers[index]
-            self._residual_coarse(index, work)
-            hop.restrict(v.r, c.b)
-            self._coarse_cycle(index + 1, work)
-            if self.cycle == "W" and index + 1 < len(self.levels) - 1:
-                # B + B (I - A B): a second visit on what the first has left.
-                first = c.x.copy()
-                self._residual_coarse(index + 1, work)
-                c.b[:] = c.r
-                self._coarse_cycle(index + 1, work)
-                c.x += first
-            hop.prolong(c.x, v.x)
-        self._smooth_coarse(index, work, True)
 
     # ------------------------------------------------------------------------------------------ use
 
@@ -591,25 +376,3 @@ class Multigrid(BaseOperator):
             name = "direct" if last else f"Gauss-Seidel x{self._sweeps(index + 1)}"
             lines.append(f"{index + 1:5d}{level.unknowns:12d}  {level.nnz:10d}{level.colours:9d}  {name}")
         return "\n".join(lines)
-
-
-class _Vectors:
-    def __init__(self, n: int):
-        self.b, self.x, self.r = (np.zeros(n, np.float32) for _ in range(3))
-
-
-class Workspace:
-    """Vectors a cycle works on; one set per Python thread."""
-
-    def __init__(self, M: Multigrid):
-        grid = M.grid
-        padded = grid.cells + grid.shape[2]
-        self.b, self.x = np.zeros(grid.cells, np.float32), np.zeros(padded, np.float32)
-        if M.smoother == "chebyshev":
-            self.y, self.d = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
-        self.dots = np.zeros(grid.shape[0])
-        self.no_dots = np.zeros(0)
-        self.levels = [_Vectors(level.n) for level in M.levels]
-        self.e = self.levels[0].x if self.levels else np.zeros(1, np.float32)
-        empty = np.zeros(0, np.int64)
-        self.blocks = M.blocks or ((1, 1, 1), (1, 1, 1), empty, empty, empty, empty)

@@ -208,7 +208,7 @@ def relax(
         With kind ZERO, b becomes ``scale source`` first.
     extras : tuple or None
         Couplings of extra unknowns, on the first coarse level (see
-        `sciml.preconditioners.multigrid.hierarchy`).
+        `sciml.preconditioners.multigrid.blocks`).
     dots : array
         Where not empty, the last stage adds the sum of x b over plane i to ``dots[i]``.
     """

@@ -1,0 +1,82 @@
+"""Parameters of multigrid: checked once, one value or one per level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["CUT_UP", "MAX_LEVELS", "Parameters", "PerLevel"]
+
+MAX_LEVELS = 30
+
+STRENGTH, STRENGTH_JUMPS = 0.005, 0.05
+
+CUT_UP = 0.02
+"""Share of unknowns beyond the first in their block from which on the prolongation of level 2 is smoothed."""
+
+
+class PerLevel:
+    """A parameter per level: a scalar, or a sequence whose last entry repeats."""
+
+    def __init__(self, name: str, value: Any, kind: type):
+        several = isinstance(value, Sequence | np.ndarray)
+        self.values = [kind(v) for v in value] if several else [kind(value)]
+        if not self.values:
+            raise ValueError(f"{name} is empty; expected a number or one number per level")
+
+    def __call__(self, level: int) -> Any:
+        return self.values[min(level, len(self.values) - 1)]
+
+
+class Parameters:
+    """What `Multigrid` takes beside the operator; the serial and the divided hierarchy are made with it."""
+
+    def _set_parameters(self, parameters: dict[str, Any]) -> None:
+        """Check and keep what `__init__` takes beside the operator."""
+        self.parameters = parameters
+        omega, sweeps, cycle = (parameters[name] for name in ("omega", "sweeps", "cycle"))
+        coarse_scaling, smooth_from = parameters["coarse_scaling"], parameters["smooth_from"]
+        smoother, split = parameters["smoother"], parameters["split"]
+        interpolation, coarsest_size = parameters["interpolation"], parameters["coarsest_size"]
+        if cycle not in ("V", "W"):
+            raise ValueError(f"cycle={cycle!r}; expected 'V' or 'W'")
+        if smoother not in ("red-black", "chebyshev"):
+            raise ValueError(f"smoother={smoother!r}; expected 'red-black' or 'chebyshev'")
+        if interpolation != "constant":
+            raise ValueError(f"interpolation={interpolation!r}; expected 'constant'")
+        self.cycle = cycle
+        self.split = bool(split)
+        if isinstance(smooth_from, str) and smooth_from != "auto":
+            raise ValueError(f"smooth_from={smooth_from!r}; expected a level, 'auto' or None")
+        self.smooth_from = smooth_from if split else None
+        self.coarsest_size = int(coarsest_size)
+        self._sweeps = PerLevel("sweeps", sweeps, int)
+        self._omega = PerLevel("omega", (1.1, 1.3) if omega is None else omega, float)
+        self._coarse_scaling = PerLevel("coarse_scaling", coarse_scaling, float)
+        self._damping = PerLevel("damping", parameters["damping"], float)
+        for level in range(MAX_LEVELS):
+            if not 0 < self._damping(level) < 2:
+                raise ValueError(f"damping={self._damping(level)}; expected 0 < damping < 2")
+            if not 0 < self._omega(level) < 2:
+                raise ValueError(f"omega={self._omega(level)} on level {level}; expected 0 < omega < 2")
+            if self._sweeps(level) < 1:
+                raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
+            if not self._coarse_scaling(level) > 0:
+                raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
+        strength = parameters["strength"]
+        if strength is not None and not 0 <= strength < 1:
+            raise ValueError(f"strength={strength!r}; expected 0 <= strength < 1")
+
+    def _fit(self, isotropic: bool, variable: bool) -> None:
+        """Choose what was left open, by whether every axis is coarsened and whether coefficients vary."""
+        strength = self.parameters["strength"]
+        if strength is None:
+            strength = STRENGTH_JUMPS if variable else STRENGTH
+        self.strength = float(strength)
+        self._auto = self.smooth_from == "auto" and isotropic and not variable
+        self._smooth_from = 2 if isinstance(self.smooth_from, str) else self.smooth_from
+        # Between sparse levels the over-correction factor only fits where every axis is coarsened.
+        if self._smooth_from is not None and not isotropic:
+            self._smooth_from = min(self._smooth_from, 1)
