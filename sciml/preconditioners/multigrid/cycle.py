@@ -45,19 +45,22 @@ class CompiledCycle(Parameters):
         """Red-black sweeps on the grid or the first coarse level, in one pass where that works."""
         planes, total = stencil[0][0], 2 * sweeps + (kind == smoothers.PROLONG)
 
-        def run(stages: tuple[int, int], border: bool, grain: int) -> None:
-            parallel(
+        def run(stages: tuple[int, int], border: bool, grain: int) -> int:
+            """Returns the number of slabs."""
+            done = parallel(
                 smoothers.relax, planes, stages, border, total, kind, colour, v.x, v.b, source, scale,
                 stencil, np.float32(omega), work.blocks, work.e, extras, dots, grain=grain,
             )  # fmt: skip
+            return len(done)
 
         if stencil[1][0]:
             # Planes that wrap around would wait for one another: a barrier after every stage instead.
             for stage in range(total):
                 run((stage, stage + 1), False, grain)
         else:
-            for border in (False, True):
-                run((0, total), border, max(grain, 2 * total))
+            grain = max(grain, 2 * total)
+            if run((0, total), False, grain) > 1:
+                run((0, total), True, grain)
 
     def _chebyshev_grid(self, work) -> None:
         grid = self.grid

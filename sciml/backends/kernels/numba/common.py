@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["U", "jit", "lagging", "row_offsets", "tile_width"]
+__all__ = ["U", "inlined", "jit", "lagging", "row_offsets", "tile_width"]
 
 U = np.uintp
 """Unsigned offsets: numba would otherwise test every index for being negative, and LLVM not vectorise."""
@@ -15,7 +15,12 @@ U = np.uintp
 # Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity
 # keep their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
 # division-by-zero exception, a branch that would stop vectorisation.
-jit: Any = njit(nogil=True, cache=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz", "arcp"})
+_OPTIONS: Any = {
+    "nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+}  # fmt: skip
+jit: Any = njit(**_OPTIONS)
+inlined: Any = njit(**_OPTIONS, inline="always")
+"""For functions called once a row with tuples of arrays, which are passed word by word."""
 
 
 @jit

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, lagging, row_offsets, tile_width
+from .common import U, inlined, jit, lagging, row_offsets, tile_width
 from .paired import half_sum, pair_row
 from .transfer import coarse_row
 
@@ -98,8 +98,6 @@ def _relax_extras(i, colour, zero_guess, x, b, stencil, omega, extras):
     First add what the extra unknowns contribute to regular ones of this colour (additive: they have the other
     colour), then relax the extra unknowns of this colour.
     """
-    if extras is None:
-        return
     _, _, q, d0, d1, _, _, _ = stencil
     fix_start, fix_slot, fix_colour, fix_ptr, fix_col, fix_weight = extras[:6]
     ex_start, ex_colour, ex_ptr, ex_col, ex_weight, ex_diag, first = extras[6:]
@@ -146,9 +144,9 @@ def extras_residual(start, stop, x, b, r, extras):
         r[first + e] = s
 
 
-@jit
+@inlined
 def _stage(
-    i, first, last, stage, kind, colour, x, b, source, scale, stencil, omega, blocks, e, extras, t, dot
+    i, first, last, stage, kind, colour, x, b, source, scale, stencil, omega, blocks, e, extras, busy, t, dot
 ):
     """One stage of `relax` on rows first..last of plane i."""
     half = stage
@@ -164,7 +162,8 @@ def _stage(
         _zero_guess_plane(i, first, last, colour, x, b, source, scale, stencil, omega)
     else:
         total = _relax_plane(i, first, last, colour, x, b, stencil, omega, t, dot)
-    _relax_extras(i, colour, start_from_zero, x, b, stencil, omega, extras)
+    if extras is not None and busy:
+        _relax_extras(i, colour, start_from_zero, x, b, stencil, omega, extras)
     return total
 
 
@@ -216,15 +215,21 @@ def relax(
     t = np.empty(n2, x.dtype)
     first, last = stages
     count = last - first
+    # Unpacking the tuple counts references; planes without extra unknowns are spared that.
+    if extras is None:
+        fix_start = ex_start = np.zeros(n0 + 1, np.int64)
+    else:
+        fix_start, ex_start = extras[0], extras[6]
     if border:
         if start == 0:
             return
         for lag in range(1, count):
             dot = dots.size > 0 and first + lag == total - 1
             for i in range(start - lag, start + lag):
+                busy = fix_start[i + 1] > fix_start[i] or ex_start[i + 1] > ex_start[i]
                 value = _stage(
                     i, 0, n1, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks, e,
-                    extras, t, dot,
+                    extras, busy, t, dot,
                 )  # fmt: skip
                 if dot:
                     dots[i] += value
@@ -242,10 +247,11 @@ def relax(
                 ):
                     continue
                 dot = dots.size > 0 and first + lag == total - 1
+                busy = fix_start[plane + 1] > fix_start[plane] or ex_start[plane + 1] > ex_start[plane]
                 low, high = lagging(tile, end, n1, lag)
                 value = _stage(
                     plane, low, high, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks,
-                    e, extras, t, dot,
+                    e, extras, busy, t, dot,
                 )  # fmt: skip
                 if dot:
                     dots[plane] += value
