@@ -231,14 +231,17 @@ def _from_kind(table: dict[str, Any], top: Mapping[str, Any], where: str) -> tup
     return spec, {**table, "name": spec.name, "sizes": sizes, "seeds": list(spec.seeds)}
 
 
-def _sizes(table: Mapping[str, Any], top: Mapping[str, Any], where: str) -> Iterator[tuple[int, ...]]:
+def _sizes(table: Mapping[str, Any], top: Mapping[str, Any], where: str) -> list[tuple[int, ...]]:
     from ..operators.geometry_checks import check_shape
 
-    for size in _list("sizes", table, top, where, "a list of sizes such as [64, 64]"):
+    sizes = _list("sizes", table, top, where, "a list of sizes such as [64, 64]")
+    for size in sizes:
         if not isinstance(size, list) or not all(type(n) is int for n in size):
             raise ValueError(f"{where}: sizes holds {size!r}; expected sizes such as [64, 64]")
-        with named(f"{where}: sizes"):
-            yield check_shape(size)
+    with named(f"{where}: sizes"):
+        checked = [check_shape(size) for size in sizes]
+    check_unique([size_name(size) for size in checked], f"{where}: sizes")
+    return checked
 
 
 def _seeds(table: Mapping[str, Any], top: Mapping[str, Any], where: str) -> list[int]:
@@ -247,7 +250,9 @@ def _seeds(table: Mapping[str, Any], top: Mapping[str, Any], where: str) -> list
     from ..problems.poisson import check_seed
 
     with named(f"{where}: seeds"):
-        return [check_seed(seed) for seed in _list("seeds", table, top, where, "a list of seeds")]
+        checked = [check_seed(seed) for seed in _list("seeds", table, top, where, "a list of seeds")]
+    check_unique([str(seed) for seed in checked], f"{where}: seeds")
+    return checked
 
 
 def _list(key: str, table: Mapping[str, Any], top: Mapping[str, Any], where: str, expected: str) -> list[Any]:
@@ -255,5 +260,4 @@ def _list(key: str, table: Mapping[str, Any], top: Mapping[str, Any], where: str
     value = table.get(key, top.get(key))
     if not isinstance(value, list) or not value:
         raise ValueError(f"{where}: {key} is {value!r}; expected {expected}")
-    check_unique([str(v) for v in value], f"{where}: {key}")
     return value
