@@ -1,6 +1,5 @@
 """The page about studies: its file is a plan, its Python runs."""
 
-import os
 import re
 from pathlib import Path
 

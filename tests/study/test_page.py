@@ -59,7 +59,8 @@ def row(problem, size, seed, solver, **changes):
         "problem": problem, "size": size, "seed": seed, "solver": solver, "status": "CONVERGED",
         "unknowns": 64 if size == "8x8" else 256, "notes": [], "reason": None, "matvecs": 12,
         "iterations": 9 + seed, "setup_seconds": 0.1, "solve_seconds": total - 0.1, "total_seconds": total,
-        "residual_norm": 1e-7, "relative_residual": 1e-7, "tolerance": 1e-6, "peak_memory_growth_bytes": 2**21, "error": None,
+        "residual_norm": 1e-7, "relative_residual": 1e-7, "tolerance": 1e-6,
+        "peak_memory_growth_bytes": 2**21, "error": None,
         "history": [1.0, 1e-3, 1e-7], "session": 1, **changes,
     }  # fmt: skip
 
