@@ -1,4 +1,4 @@
-"""NumPy's ``.npy`` and ``.npz`` files, whose headers are compared with their sizes before anything is read."""
+"""NumPy's ``.npy`` and ``.npz`` files: headers are compared with sizes before anything is read."""
 
 from __future__ import annotations
 
@@ -17,15 +17,21 @@ HEADER = 10_000
 """Bytes of the longest header of a ``.npy`` file that NumPy reads without being told to trust it."""
 
 
-def load_array(path: str | Path) -> np.ndarray:
+def load_array(path: str | Path, *, mapped: bool = False) -> np.ndarray:
     """Read a ``.npy`` file; pickles are never loaded.
+
+    Parameters
+    ----------
+    path : path
+    mapped : bool
+        Leave the data on disk until they are used (`numpy.memmap`).
 
     Raises
     ------
     FileNotFoundError, ValueError
         One line naming the file and what is wrong.
     """
-    return guarded(Path(path), "a .npy file", read_npy)
+    return guarded(Path(path), "a .npy file", lambda file: read_npy(file, mapped=mapped))
 
 
 def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
@@ -39,13 +45,13 @@ def load_arrays(path: str | Path) -> dict[str, np.ndarray]:
     return guarded(Path(path), "a .npz file", read_npz)
 
 
-def read_npy(path: Path) -> np.ndarray:
+def read_npy(path: Path, *, mapped: bool = False) -> np.ndarray:
     """The array of a file that is there; raises what `guarded` explains."""
     with path.open("rb") as stream:
         size, start = _payload(stream, path.name)
     if size > path.stat().st_size - start:
         raise FileError(f"truncated: the header announces {size} bytes of data")
-    return np.load(path, allow_pickle=False)
+    return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:

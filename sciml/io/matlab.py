@@ -61,7 +61,7 @@ def read_mat(path: Path) -> dict[str, Any]:
     return found
 
 
-def _elements(data: bytes, order: str) -> Iterator[_Element]:
+def _elements(data: bytes, order: Any) -> Iterator[_Element]:
     at = 0
     while at < len(data):
         if at + 8 > len(data):
@@ -82,9 +82,10 @@ def _elements(data: bytes, order: str) -> Iterator[_Element]:
 class _Variable:
     """One variable: its header, and its parts until someone asks for their value."""
 
-    def __init__(self, content: bytes, order: str):
+    def __init__(self, content: bytes, order: Any):
         self.order = order
-        self.flags, self.shape, self.name, self.parts = 0, (0, 0), "", []
+        self.flags, self.name, self.parts = 0, "", []
+        self.shape: tuple[int, ...] = (0, 0)
         if not content:  # how an empty one is written within another
             return
         flags, dimensions, name, *self.parts = _elements(content, order)
@@ -131,7 +132,11 @@ class _Variable:
 
     def _sparse(self) -> scipy.sparse.csc_array:
         row, start, *values = self.parts
-        rows, starts, entries = self._numbers(row, _INT32), self._numbers(start, _INT32), self._entries(values)
+        rows, starts, entries = (
+            self._numbers(row, _INT32),
+            self._numbers(start, _INT32),
+            self._entries(values),
+        )
         if len(self.shape) != 2 or starts.size != self.shape[1] + 1:
             raise FileError(f"truncated: sparse variable {self.name!r} has shape {self.shape}")
         count = int(starts[-1])  # the rest is room MATLAB had reserved

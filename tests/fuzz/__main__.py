@@ -94,7 +94,9 @@ def judged(name: str, count: int, seed: int) -> Iterator[tuple[int, str, str, fl
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--count", type=int, default=10_000, help="inputs in all, shared by the readers")
     parser.add_argument("--only", choices=NAMES, action="append", help="a reader; repeat for several")
     parser.add_argument("--seed", type=int, default=0)
@@ -123,12 +125,18 @@ def main() -> int:
                 shown += 1
                 print(f"{name} {number}: {verdict}: {text}", flush=True)
         bad = {verdict: n for verdict, n in verdicts.items() if verdict not in GOOD}
-        table.append((name, sum(verdicts.values()), verdicts["read"], verdicts["refused"], bad, seconds, growth))
+        table.append(
+            (name, sum(verdicts.values()), verdicts["read"], verdicts["refused"], bad, seconds, growth)
+        )
     print(f"\n{'reader':<22} inputs    read  refused  slowest s  memory MiB  wrong")
     for name, inputs, read, refused, bad, seconds, growth in table:
         wrong = ", ".join(f"{n} {verdict}" for verdict, n in bad.items()) or "none"
-        print(f"{name:<22} {inputs:>6} {read:>7} {refused:>8} {seconds:>10.2f} {growth / 2**20:>11.0f}  {wrong}")
-    print(f"{'all':<22} {sum(row[1] for row in table):>6}, {sum(sum(row[4].values()) for row in table)} wrong")
+        print(
+            f"{name:<22} {inputs:>6} {read:>7} {refused:>8} {seconds:>10.2f} {growth / 2**20:>11.0f}  {wrong}"
+        )
+    print(
+        f"{'all':<22} {sum(row[1] for row in table):>6}, {sum(sum(row[4].values()) for row in table)} wrong"
+    )
     missing = [name for name in given.only or NAMES if not available(name)]
     if missing:
         print(f"left out, as their libraries are not installed: {', '.join(missing)}")

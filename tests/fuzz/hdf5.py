@@ -35,7 +35,9 @@ def fastmri_files(kspace: np.ndarray) -> dict[str, bytes]:
         file["reconstruction_rss"] = np.ones((shape[0], 8, 8), np.float32)
 
     def packed(file: Any) -> None:
-        file.create_dataset("kspace", data=kspace, chunks=True, compression="gzip", shuffle=True, fletcher32=True)
+        file.create_dataset(
+            "kspace", data=kspace, chunks=True, compression="gzip", shuffle=True, fletcher32=True
+        )
 
     def external(file: Any) -> None:
         file.create_dataset("kspace", shape, np.complex64, external=[("/etc/passwd", 0, 10**6)])
@@ -126,7 +128,13 @@ def ismrmrd_files() -> dict[str, bytes]:
     }  # fmt: skip
     for name, change in changes.items():
         files[f"{name}.h5"] = _acquisition(HEADER.format(**{**USUAL, **change}))
-    for name, xml in {"laughs": BILLION_LAUGHS, "entity": OTHER_FILE, "broken": "<", "empty": "", "nul": "<a>\0</a>"}.items():
+    for name, xml in {
+        "laughs": BILLION_LAUGHS,
+        "entity": OTHER_FILE,
+        "broken": "<",
+        "empty": "",
+        "nul": "<a>\0</a>",
+    }.items():
         files[f"{name}.h5"] = _acquisition(xml)
     files["slices.h5"] = _acquisition(HEADER.format(**USUAL), slices=65535)
     files["rows.h5"] = _acquisition(HEADER.format(**USUAL), step=65535)

@@ -102,7 +102,9 @@ def _samples(reader: Reader) -> dict[str, bytes]:
 
 
 def _heard(event: str, arguments: Any) -> None:
-    if event.startswith(RUNS_CODE) or (event == "pickle.find_class" and arguments[1] in ("exec", "eval", "system")):
+    if event.startswith(RUNS_CODE) or (
+        event == "pickle.find_class" and arguments[1] in ("exec", "eval", "system")
+    ):
         _events.append(event)
 
 

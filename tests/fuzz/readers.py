@@ -91,7 +91,9 @@ def _mtx() -> dict[str, bytes]:
 
 def _system_npz() -> dict[str, bytes]:
     A = _matrix()
-    parts = {f"{kind}.npz": _saved(sp.save_npz, A.asformat(kind)) for kind in ("csr", "csc", "coo", "bsr", "dia")}
+    parts = {
+        f"{kind}.npz": _saved(sp.save_npz, A.asformat(kind)) for kind in ("csr", "csc", "coo", "bsr", "dia")
+    }
     return {**parts, "dense.npz": _npz(A=A.toarray(), b=np.ones(6))}
 
 
@@ -156,7 +158,9 @@ def _resume(path: Path) -> Any:
     from sciml.learned.training import fit
 
     trainable = _trainable()
-    return fit(trainable, steps=4, validate=lambda: 1.0, checkpoint=path, fingerprint={"seed": 0}, progress=False)
+    return fit(
+        trainable, steps=4, validate=lambda: 1.0, checkpoint=path, fingerprint={"seed": 0}, progress=False
+    )
 
 
 def _resume_multigrid(path: Path) -> Any:
@@ -215,7 +219,9 @@ def _model_error() -> dict[str, bytes]:
 
     terms = Library.powers(2, 2).terms[:2]
     names = [term.name for term in terms]
-    error = ModelError(terms, np.array([0.5, -1.0]), np.eye(2) * 1e-4, dict.fromkeys(names, 3.0), tuple(names), {})
+    error = ModelError(
+        terms, np.array([0.5, -1.0]), np.eye(2) * 1e-4, dict.fromkeys(names, 3.0), tuple(names), {}
+    )
     return _written(lambda folder: error.save(folder / "error.json"), "error.json")
 
 
@@ -351,7 +357,9 @@ def _kspace() -> np.ndarray:
 def _kspace_npz() -> dict[str, bytes]:
     from sciml.problems.mri import KSpaceData
 
-    data = KSpaceData(_kspace(), np.ones((8, 8), bool), None, np.ones((2, 8, 8), np.complex64), 0.1, "made here")
+    data = KSpaceData(
+        _kspace(), np.ones((8, 8), bool), None, np.ones((2, 8, 8), np.complex64), 0.1, "made here"
+    )
     return _written(lambda folder: data.save(folder / "scan.npz"), "scan.npz")
 
 
@@ -408,7 +416,13 @@ def _distributed_files() -> dict[str, bytes]:
     binary += A.data.astype(">f8").tobytes()
     vector = np.array([1211214, 6], dtype=">i4").tobytes() + b.astype(">f8").tobytes()
     coordinate = {name: content for name, content in _mtx().items() if name != "packed.mtx.gz"}
-    return {**coordinate, "A.petsc": binary, "both.petsc": binary + vector, "rhs.petsc": vector, "rhs.npy": _npy(b)}
+    return {
+        **coordinate,
+        "A.petsc": binary,
+        "both.petsc": binary + vector,
+        "rhs.petsc": vector,
+        "rhs.npy": _npy(b),
+    }
 
 
 READERS: dict[str, Reader] = {

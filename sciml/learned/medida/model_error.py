@@ -196,7 +196,7 @@ class ModelError:
             raise FileNotFoundError(f"{path}: no such file")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: truncated or not a JSON file ({error})") from None
         if not isinstance(content, Mapping) or content.get("kind") != "sciml model error":
             raise ValueError(f"{path}: not a model error written by sciml")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -98,12 +99,15 @@ def write_cfl(path: Path, array: np.ndarray) -> None:
 
 def read_cfl(path: Path) -> np.ndarray:
     """Read what `write_cfl` or BART wrote, all sixteen axes."""
-    lines = Path(f"{path}.hdr").read_text(encoding="ascii").splitlines()
-    dims = [int(n) for n in lines[lines.index("# Dimensions") + 1].split()]
+    lines = Path(f"{path}.hdr").read_text(encoding="ascii", errors="replace").splitlines()
+    try:
+        dims = [int(n) for n in lines[lines.index("# Dimensions") + 1].split()]
+    except (ValueError, IndexError):
+        raise ValueError(f"{path}.hdr: no header of BART, or damaged: it states no dimensions") from None
     values = np.fromfile(f"{path}.cfl", dtype=np.complex64)
-    if values.size != np.prod(dims):
+    if min(dims, default=1) < 0 or values.size != math.prod(dims):
         raise ValueError(
-            f"{path}.cfl holds {values.size} entries; expected {np.prod(dims)} as its header says"
+            f"{path}.cfl holds {values.size} entries; expected {math.prod(dims)} as its header says"
         )
     return values.reshape(dims, order="F")
 
