@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import mmap
+import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,6 +12,8 @@ from typing import Any, TypeVar
 from .guard import COMPRESSION, FileError, guarded
 
 __all__ = ["dataset", "read_hdf5"]
+
+_HEAP = b"GCOL\x01\0\0\0"
 
 T = TypeVar("T")
 
@@ -25,10 +29,30 @@ def read_hdf5(path: str | Path, reader: Callable[[Any], T]) -> T:
     import h5py
 
     def opened(path: Path) -> T:
+        _check_heaps(path)
         with h5py.File(path, "r") as file:
             return reader(file)
 
     return guarded(Path(path), "an HDF5 file", opened)
+
+
+def _check_heaps(path: Path) -> None:
+    """Refuse damaged global heaps, where texts and ragged rows are: some make the HDF5 library loop for ever.
+
+    HDF5 File Format Specification, III.E: a collection is its size and objects, each with its own size; the
+    free space at the end counts as object 0.
+    """
+    with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(_HEAP)
+        while start >= 0:
+            end, at = start + int.from_bytes(data[start + 8 : start + 16], "little"), start + 16
+            while at + 16 <= min(end, len(data)):
+                number, size = struct.unpack("<H6xQ", data[at : at + 16])
+                step = 16 + size + -size % 8 if number else size
+                if step < 16 or at + step > end:
+                    raise FileError("damaged: a global heap whose objects overlap")
+                at += step
+            start = data.find(_HEAP, start + 1)
 
 
 def dataset(group: Any, name: str, kinds: str, expected: str, *, compressed: bool = True) -> Any:

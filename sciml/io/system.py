@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import scipy.sparse
 
 from ..problems.problem import Problem
 from .arrays import read_npy, read_npz
-from .guard import guarded
+from .guard import FileError, guarded
 from .matlab import read_mat
 from .matrix_market import check_rows, read_mtx
 
@@ -123,10 +124,22 @@ def _sparse_from_parts(arrays: dict[str, np.ndarray], path: Path) -> Any:
         str(arrays["format"].item(), "ascii") if arrays["format"].dtype.kind == "S" else str(arrays["format"])
     )
     check_rows(rows, columns, int(arrays["data"].size))
+    for name in ("shape", "indices", "indptr", "offsets", "row", "col", "coords"):
+        if name in arrays and arrays[name].dtype.kind not in "iu":
+            raise FileError(f"damaged: {name} holds {arrays[name].dtype} numbers; expected integers")
     matrix = scipy.sparse.load_npz(path)
     if kind in ("csr", "csc", "bsr"):
         matrix.check_format(full_check=True)  # indices out of range would read foreign memory
     return matrix
+
+
+def _read_txt(path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a file without numbers, which is an error here
+        values = np.loadtxt(path, ndmin=1)
+    if values.size == 0:
+        raise FileError("holds no numbers")
+    return values
 
 
 def _unnamed(read: Callable[[Path], Any]) -> Callable[[Path], dict[str, Any]]:
@@ -142,7 +155,7 @@ _SYSTEM_READERS: dict[str, Callable[[Path], dict[str, Any]]] = {
 _VECTOR_READERS = {
     **_SYSTEM_READERS,
     ".npy": _unnamed(read_npy),
-    ".txt": _unnamed(lambda path: np.loadtxt(path, ndmin=1)),
+    ".txt": _unnamed(_read_txt),
 }
 
 

@@ -1,8 +1,8 @@
-"""``cd tests && python -m fuzz --count 10000``: damaged files into every reader, hostile words into every command.
+"""Damaged files into every reader, hostile words into every command.
 
-Each reader works in a process of its own with little memory to spare; one that crashes or hangs is started anew
-behind the input that did it. An input is known by reader, seed and number: ``--only MATLAB --number 17 --keep DIR``
-makes it again and leaves the file there.
+``cd tests && python -m fuzz --count 10000``. Each reader works in a process of its own with little memory to
+spare; one that crashes or hangs is started anew behind the input that did it. An input is known by reader,
+seed and number: ``--only MATLAB --number 17 --keep FOLDER`` makes it again and leaves the file there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import select
 import subprocess
 import sys
@@ -18,49 +17,39 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from fuzz.inputs import GOOD, NAMES, available, outcome
+from fuzz.inputs import COMMAND_LINE, GOOD, NAMES, available, memory, outcome
 
 SPARE = 512 * 2**20
-"""Bytes of address space a reader may add to what its process has after the valid files."""
+"""Bytes of address space a reader may use for one input. No file is larger than a megabyte."""
 
-PATIENCE = 40.0
+PATIENCE = 60.0
 """Seconds without a word until a reader counts as hanging."""
 
 
 # -- the process that reads -------------------------------------------------------------------
 def work(name: str, first: int, count: int, seed: int) -> None:
     """Judge inputs `first` to ``first + count - 1``; one JSON line each, announced by its number."""
-    sys.stdout.flush()
     out = os.fdopen(os.dup(1), "w", buffering=1)
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)  # libraries in C complain here
-    for number in range(2):  # imports and compilers
+    for number in range(20 if name == COMMAND_LINE else 2):  # imports and compilers
         _once(name, number, seed)
-    limit = _status("VmSize") + SPARE
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     for number in range(first, first + count):
         print(number, file=out)
         Path("/proc/self/clear_refs").write_text("5")  # the largest memory so far is forgotten
-        before, start = _status("VmRSS"), time.process_time()
-        verdict, text = _once(name, number, seed)
-        growth = max(0, _status("VmHWM") - before)
+        before, start = memory("VmRSS"), time.process_time()
+        verdict, text = _once(name, number, seed, spare=SPARE, audit=True)
+        growth = max(0, memory("VmHWM") - before)
         print(json.dumps([verdict, text[:500], time.process_time() - start, growth]), file=out)
 
 
-def _once(name: str, number: int, seed: int) -> tuple[str, str]:
+def _once(name: str, number: int, seed: int, **options: int | None) -> tuple[str, str]:
     with tempfile.TemporaryDirectory() as folder:
-        return outcome(name, number, seed, Path(folder))
-
-
-def _status(entry: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(entry + ":"):
-            return 1024 * int(line.split()[1])
-    raise LookupError(entry)
+        return outcome(name, number, seed, Path(folder), **options)
 
 
 # -- the process that watches -----------------------------------------------------------------
@@ -93,6 +82,39 @@ def judged(name: str, count: int, seed: int) -> Iterator[tuple[int, str, str, fl
             raise RuntimeError(f"the process for {name!r} ended with code {code} before input {number}")
 
 
+@dataclass
+class Row:
+    """The table's row of one reader."""
+
+    name: str
+    verdicts: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    growth: int = 0
+
+    @property
+    def bad(self) -> dict[str, int]:
+        return {verdict: n for verdict, n in self.verdicts.items() if verdict not in GOOD}
+
+    def __str__(self) -> str:
+        v, wrong = self.verdicts, ", ".join(f"{n} {verdict}" for verdict, n in self.bad.items()) or "none"
+        return (
+            f"{self.name:<22} {v.total():>6} {v['read']:>7} {v['refused']:>8} {self.seconds:>10.2f} "
+            f"{self.growth / 2**20:>11.0f}  {wrong}"
+        )
+
+
+def run(name: str, count: int, seed: int, show: int) -> Row:
+    """Put `count` inputs into the reader `name`; print the first failures."""
+    row, shown = Row(name), 0
+    for number, verdict, text, seconds, growth in judged(name, count, seed):
+        row.verdicts[verdict] += 1
+        row.seconds, row.growth = max(row.seconds, seconds), max(row.growth, growth)
+        if verdict not in GOOD and shown < show:
+            shown += 1
+            print(f"{name} {number}: {verdict}: {text}", flush=True)
+    return row
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -100,7 +122,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=10_000, help="inputs in all, shared by the readers")
     parser.add_argument("--only", choices=NAMES, action="append", help="a reader; repeat for several")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--number", type=int, help="make and judge this one input here, with a traceback")
+    parser.add_argument("--number", type=int, help="make and judge this one input here")
     parser.add_argument("--keep", type=Path, help="with --number: folder to leave the file in")
     parser.add_argument("--show", type=int, default=5, help="failures to print per reader")
     parser.add_argument("--work", nargs=4, help=argparse.SUPPRESS)
@@ -108,39 +130,22 @@ def main() -> int:
     if given.work:
         work(given.work[0], *map(int, given.work[1:]))
         return 0
-    names = [name for name in given.only or NAMES if available(name)]
+    wanted = given.only or NAMES
+    names = [name for name in wanted if available(name)]
     if given.number is not None:
         folder = given.keep or Path(tempfile.mkdtemp())
         folder.mkdir(exist_ok=True)
         print(*outcome(names[0], given.number, given.seed, folder), folder, sep="\n")
         return 0
-    table: list[tuple[Any, ...]] = []
-    for name in names:
-        verdicts: Counter[str] = Counter()
-        seconds, growth, shown = 0.0, 0, 0
-        for number, verdict, text, spent, grown in judged(name, -(-given.count // len(names)), given.seed):
-            verdicts[verdict] += 1
-            seconds, growth = max(seconds, spent), max(growth, grown)
-            if verdict not in GOOD and shown < given.show:
-                shown += 1
-                print(f"{name} {number}: {verdict}: {text}", flush=True)
-        bad = {verdict: n for verdict, n in verdicts.items() if verdict not in GOOD}
-        table.append(
-            (name, sum(verdicts.values()), verdicts["read"], verdicts["refused"], bad, seconds, growth)
-        )
+    rows = [run(name, -(-given.count // len(names)), given.seed, given.show) for name in names]
     print(f"\n{'reader':<22} inputs    read  refused  slowest s  memory MiB  wrong")
-    for name, inputs, read, refused, bad, seconds, growth in table:
-        wrong = ", ".join(f"{n} {verdict}" for verdict, n in bad.items()) or "none"
-        print(
-            f"{name:<22} {inputs:>6} {read:>7} {refused:>8} {seconds:>10.2f} {growth / 2**20:>11.0f}  {wrong}"
-        )
-    print(
-        f"{'all':<22} {sum(row[1] for row in table):>6}, {sum(sum(row[4].values()) for row in table)} wrong"
-    )
-    missing = [name for name in given.only or NAMES if not available(name)]
+    print(*rows, sep="\n")
+    wrong = sum(sum(row.bad.values()) for row in rows)
+    print(f"{'all':<22} {sum(row.verdicts.total() for row in rows):>6}, {wrong} wrong")
+    missing = [name for name in wanted if name not in names]
     if missing:
         print(f"left out, as their libraries are not installed: {', '.join(missing)}")
-    return int(any(row[4] for row in table))
+    return int(wrong > 0)
 
 
 if __name__ == "__main__":

@@ -14,38 +14,36 @@ from .mutations import mutate
 
 __all__ = ["run_command"]
 
-WORDS = ("", "-1", "0", "1", "2", "1.5", "nan", "inf", "-inf", "1e999", "x", "a,b", ",", ":", "::", "1:2", "[red]", "--",
-         "..", "/", "/dev/null", "no/such/folder/f", "cg", "cg+", "+", "cg+jacobi", "auto", "poisson", "random", "ö🙂",
-         "99999999999999999999", "neumann", "periodic,neumann", "neumann:", "balls", "float32", "torch", "cupy", "%s")  # fmt: skip
-
-COMMANDS: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...] = (
-    (("solve", "poisson", "--shape", "8", "8", "--method", "cg"),
-     ("--obstacles", "--bc", "--rhs", "--seed", "--rtol", "--maxiter", "--precond", "--dtype", "--backend", "--key",
-      "--plot", "--json", "--shape", "--engine", "--nonsense")),
-    (("solve", "A.mtx", "--method", "cg"), ("--rhs", "--key", "--rtol", "--maxiter", "--shape", "--bc", "--plot")),
-    (("solve", "csr.npz", "--method", "cg", "--rtol", "1e-3"), ("--rhs", "--key")),
-    (("compare", "poisson", "--shape", "8", "8", "--methods", "cg"),
-     ("--methods", "--bc", "--obstacles", "--rhs", "--seed", "--rtol", "--maxiter", "--dtype", "--plot", "--json")),
-    (("compare", "sparse.mat", "--methods", "cg,sor"), ("--key", "--rtol", "--maxiter", "--shape")),
-    (("train", "status", "middle.safetensors"), ("--x",)),
-    (("train", "multigrid", "-o", "new.safetensors", "--shapes", "8x8", "--families", "balls", "--generations", "0",
-      "--members", "0"), ("--shapes", "--families", "--instances", "--mask", "--members", "--seed", "--checkpoint")),
-    (("train", "dcd", "-o", "net.safetensors", "--shape", "8", "8", "--steps", "1", "--architecture", "linear"),
-     ("--bc", "--law", "--batch", "--lr", "--loss", "--depth", "--precision", "--device", "--seed", "--checkpoint",
-      "--architecture", "--modes", "-o")),
-    (("train", "rim", "-o", "rim.safetensors", "--steps", "0", "--channels", "2", "--size", "16"),
-     ("--cell", "--step", "--unrolled", "--slices", "--coils", "--loss", "--weighting", "--start", "--device",
-      "--self-supervised", "--size", "--checkpoint", "-o")),
-    (("mri", "import", "valid.h5", "-o", "out.npz"), ("--acs", "--slices", "--rows", "--matrix", "-o", "--no-maps")),
-    (("mri", "import", "one.nii", "-o", "out.npz", "--matrix", "16"),
-     ("--acs", "--slices", "--coils", "--mask", "--acceleration", "--noise", "--axis", "--seed", "--matrix")),
-    (("discover", "lorenz63", "pairs.npz"), ("--set", "--dt", "--window", "--noise", "--assimilation", "--save", "--plot")),
-    (("discover", "burgers", "pairs.npz", "--power", "1", "--order", "1"), ("--set", "--dt", "--window", "--noise")),
-    (("info",), ("--json", "--x")),
-    (("solve",), ("--shape", "--method")),
-    (("nonsense",), ("--shape",)),
+WORDS = (
+    "", "-1", "0", "1", "2", "1.5", "nan", "inf", "-inf", "1e999", "x", "a,b", ",", ":", "::", "1:2", "[red]",
+    "--", "..", "/", "/dev/null", "no/such/folder/f", "cg", "cg+", "+", "cg+jacobi", "auto", "poisson",
+    "random", "ö🙂", "99999999999999999999", "neumann", "periodic,neumann", "neumann:", "balls", "float32",
+    "torch", "cupy", "%s",
 )  # fmt: skip
-"""Commands that work, or nearly, and options to add or to give again."""
+
+COMMANDS = {
+    "solve poisson --shape 8 8 --method cg": "obstacles bc rhs seed rtol maxiter precond dtype backend key "
+    "plot json shape engine nonsense",
+    "solve A.mtx --method cg": "rhs key rtol maxiter shape bc plot",
+    "solve csr.npz --method cg --rtol 1e-3": "rhs key",
+    "compare poisson --shape 8 8 --methods cg": "methods bc obstacles rhs seed rtol maxiter dtype plot json",
+    "compare sparse.mat --methods cg,sor": "key rtol maxiter shape",
+    "train status middle.safetensors": "x",
+    "train multigrid -o new.safetensors --shapes 8x8 --families balls --generations 0 --members 0": "shapes "
+    "families instances mask members seed checkpoint",
+    "train dcd -o net.safetensors --shape 8 8 --steps 1 --architecture linear": "bc law batch lr loss depth "
+    "precision device seed checkpoint architecture modes output",
+    "train rim -o rim.safetensors --steps 0 --channels 2 --size 16": "cell step unrolled slices coils loss "
+    "weighting start device self-supervised size checkpoint output",
+    "mri import valid.h5 -o out.npz": "acs slices rows matrix out no-maps",
+    "mri import one.nii -o out.npz --matrix 16": "acs slices coils mask acceleration noise axis seed matrix",
+    "discover lorenz63 pairs.npz": "set dt window noise assimilation save plot",
+    "discover burgers pairs.npz --power 1 --order 1": "set dt window noise",
+    "info": "json x",
+    "solve": "shape method",
+    "nonsense": "shape",
+}
+"""Commands that work, or nearly, and names of options to add or to give again."""
 
 FILES = {
     "A.mtx": "Matrix Market", "csr.npz": "npz system", "sparse.mat": "MATLAB", "pairs.npz": "snapshots",
@@ -57,10 +55,10 @@ def run_command(rng: np.random.Generator, folder: Path) -> None:
     """Run one command line as ``main`` does; an assertion fails where it does not end as promised."""
     from sciml.cli import main
 
-    start, options = COMMANDS[rng.integers(len(COMMANDS))]
-    words = list(start)
+    start = list(COMMANDS)[rng.integers(len(COMMANDS))]
+    words, options = start.split(), COMMANDS[start].split()
     for _ in range(int(rng.integers(0, 4))):
-        words += [options[rng.integers(len(options))], WORDS[rng.integers(len(WORDS))]]
+        words += ["--" + options[rng.integers(len(options))], WORDS[rng.integers(len(WORDS))]]
     if rng.random() < 0.2:
         words[int(rng.integers(len(words)))] = WORDS[rng.integers(len(WORDS))]
     if rng.random() < 0.1:
@@ -68,13 +66,15 @@ def run_command(rng: np.random.Generator, folder: Path) -> None:
     words = [_file(word, rng, folder) for word in words]
     out, err = io.StringIO(), io.StringIO()
     code: Any = None
-    with contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                main(words)
-            except SystemExit as ended:
-                code = ended.code
+    with (
+        contextlib.chdir(folder), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+        warnings.catch_warnings(),
+    ):  # fmt: skip
+        warnings.simplefilter("ignore")
+        try:
+            main(words)
+        except SystemExit as ended:
+            code = ended.code
     line = " ".join(words)
     assert code in (0, 1, 2), f"{line}: exit code {code}"
     if code == 2:

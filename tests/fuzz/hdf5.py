@@ -115,15 +115,18 @@ BILLION_LAUGHS = (
     + "".join(f'<!ENTITY a{i} "{f"&a{i - 1};" * 10}">' for i in range(1, 12))
     + "]><ismrmrdHeader>&a11;</ismrmrdHeader>"
 )
-OTHER_FILE = '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]><ismrmrdHeader>&f;</ismrmrdHeader>'
+OTHER_FILE = (
+    '<?xml version="1.0"?><!DOCTYPE x [<!ENTITY f SYSTEM "file:///etc/passwd">]>'
+    "<ismrmrdHeader>&f;</ismrmrdHeader>"
+)
 
 
 def ismrmrd_files() -> dict[str, bytes]:
-    """A valid acquisition, one of headers that promise too much, of steps and slices far out, of hostile XML."""
+    """A valid acquisition; then headers that promise too much, steps and slices far out, hostile XML."""
     files = {"valid.h5": _acquisition(HEADER.format(**USUAL))}
     changes: dict[str, dict[str, Any]] = {
-        "tall": {"height": 10**9}, "wide": {"width": 10**9}, "far": {"centre": 10**9}, "minus": {"centre": -5},
-        "none": {"height": 0, "width": 0}, "spiral": {"trajectory": "spiral"}, "odd": {"trajectory": "&x;"},
+        "tall": {"height": 10**9}, "wide": {"width": 10**9}, "far": {"centre": 10**9},
+        "minus": {"centre": -5}, "none": {"height": 0, "width": 0}, "spiral": {"trajectory": "spiral"}, "odd": {"trajectory": "&x;"},
         "words": {"height": "eight"},
     }  # fmt: skip
     for name, change in changes.items():
@@ -133,7 +136,7 @@ def ismrmrd_files() -> dict[str, bytes]:
         "entity": OTHER_FILE,
         "broken": "<",
         "empty": "",
-        "nul": "<a>\0</a>",
+        "nul": "<a>\x01</a>",
     }.items():
         files[f"{name}.h5"] = _acquisition(xml)
     files["slices.h5"] = _acquisition(HEADER.format(**USUAL), slices=65535)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import resource
 import signal
 import sys
 import warnings
@@ -20,7 +21,7 @@ from .command_line import run_command
 from .mutations import PAYLOAD, mutate
 from .readers import READERS, Reader
 
-__all__ = ["GOOD", "NAMES", "available", "outcome"]
+__all__ = ["COMMAND_LINE", "GOOD", "NAMES", "available", "memory", "outcome"]
 
 GOOD = ("read", "refused")
 COMMAND_LINE = "command line"
@@ -31,7 +32,7 @@ CPU_SECONDS = 10.0
 RUNS_CODE = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "socket.connect")
 """Audit events no reader has a reason to raise. (Unpickling is one that numba raises for its own cache.)"""
 
-NO_MEMORY = re.compile("nable to allocate|annot allocate memory|ut of memory|bad_alloc")
+NO_MEMORY = re.compile("nable to allocate|an.t allocate memory|annot allocate memory|ut of memory|bad_alloc")
 
 _events: list[str] = []
 _listening = False
@@ -42,8 +43,20 @@ def available(name: str) -> bool:
     return name not in READERS or all(importlib.util.find_spec(part) for part in READERS[name].needs)
 
 
-def outcome(name: str, number: int, seed: int, folder: Path) -> tuple[str, str]:
+def outcome(
+    name: str, number: int, seed: int, folder: Path, *, spare: int | None = None, audit: bool = False
+) -> tuple[str, str]:
     """Make input `number` in the empty `folder`, give it to the reader `name`, and judge.
+
+    Parameters
+    ----------
+    name, number, seed
+        Which input.
+    folder : Path
+    spare : int, optional
+        Bytes of address space the reader may add to what the process has.
+    audit : bool
+        Listen for code that runs; an audit hook stays in the process for good.
 
     Returns
     -------
@@ -54,12 +67,13 @@ def outcome(name: str, number: int, seed: int, folder: Path) -> tuple[str, str]:
         The error.
     """
     rng = np.random.default_rng([seed, number, crc32(name.encode())])
-    with _watched() as events:
-        if name == COMMAND_LINE:
-            verdict, text = _judged(lambda: run_command(rng, folder), None)
-        else:
-            path = _make(READERS[name], number, rng, folder)
-            verdict, text = _judged(lambda: READERS[name].read(path), path)
+    path = None if name == COMMAND_LINE else _make(READERS[name], number, rng, folder)
+    with _watched(audit) as events, _limited(spare):
+        verdict, text = _judged(
+            (lambda: run_command(rng, folder)) if path is None else (lambda: READERS[name].read(path)), path
+        )
+    if path is None:
+        events = [event for event in events if event != "subprocess.Popen"]  # git and nvidia-smi, for records
     if os.environ.pop(PAYLOAD, None) or events:
         return "code run", f"{events} {text}"
     return verdict, text
@@ -113,10 +127,10 @@ class SlowError(BaseException):
 
 
 @contextmanager
-def _watched() -> Iterator[list[str]]:
+def _watched(audit: bool) -> Iterator[list[str]]:
     """Collects signs of code that runs, and ends what takes too long."""
     global _listening
-    if not _listening:  # an audit hook stays for good
+    if audit and not _listening:
         sys.addaudithook(_heard)
         _listening = True
     _events.clear()
@@ -131,6 +145,26 @@ def _watched() -> Iterator[list[str]]:
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0.0)
         signal.signal(signal.SIGPROF, before)
+
+
+@contextmanager
+def _limited(spare: int | None) -> Iterator[None]:
+    """At most so many bytes of address space more than now."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+    if spare is not None:
+        resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + spare, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
+
+
+def memory(entry: str) -> int:
+    """Bytes, as Linux counts them under names such as ``VmSize`` and ``VmHWM``."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith(entry + ":"):
+            return 1024 * int(line.split()[1])
+    raise LookupError(entry)
 
 
 def _judged(read: Callable[[], Any], path: Path | None) -> tuple[str, str]:
@@ -150,5 +184,7 @@ def _judged(read: Callable[[], Any], path: Path | None) -> tuple[str, str]:
         named = path is None or path.name in text or path.stem in text or str(path.parent) in text
         return ("refused" if named and "\n" not in text else "nameless"), f"{type(error).__name__}: {text}"
     except Exception as error:
+        if NO_MEMORY.search(str(error)):
+            return "memory", str(error)
         return "traceback", f"{type(error).__name__}: {error}"
     return "read", ""

@@ -1,7 +1,7 @@
 """Every reader of the library, and small valid files of each of its formats.
 
-A reader goes on to what the file is for, where damage could show only then: a policy proposes an arm, a training
-resumes, a network is built.
+A reader goes on to what the file is for, where damage could show only then: a policy proposes an arm, a
+training resumes, a network is built.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import gzip
 import io
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -99,19 +99,22 @@ def _system_npz() -> dict[str, bytes]:
 
 def _mat() -> dict[str, bytes]:
     A, b = sp.csc_array(_matrix()), np.ones((6, 1))
-    return {
-        "sparse.mat": _saved(scipy.io.savemat, {"A": A, "b": b}),
-        "packed.mat": _saved(scipy.io.savemat, {"A": A, "b": b}, do_compression=True),
-        "problem.mat": _saved(scipy.io.savemat, {"Problem": {"A": A, "b": b, "title": "t"}}, do_compression=True),
-        "dense.mat": _saved(scipy.io.savemat, {"A": A.toarray(), "words": "text", "cell": np.array([1, "a"], object)}),
-        "old.mat": _saved(scipy.io.savemat, {"A": A.toarray()}, format="4"),
-    }  # fmt: skip
+    others = {"words": "text", "cell": np.array([1, "a"], object)}
+    files: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "sparse.mat": ({"A": A, "b": b}, {}),
+        "packed.mat": ({"A": A, "b": b}, {"do_compression": True}),
+        "problem.mat": ({"Problem": {"A": A, "b": b, "title": "t"}}, {"do_compression": True}),
+        "dense.mat": ({"A": A.toarray(), **others}, {}),
+        "old.mat": ({"A": A.toarray()}, {"format": "4"}),
+    }
+    return {name: _saved(scipy.io.savemat, content, **how) for name, (content, how) in files.items()}
 
 
 def _vectors() -> dict[str, bytes]:
     b = np.linspace(0.0, 1.0, 6)
     return {"b.npy": _npy(b), "b.txt": b"1.0\n2.5\n-3e-4\n", "b.npz": _npz(b=b),
-            "b.mat": _saved(scipy.io.savemat, {"b": b}), "b.mtx": _saved(scipy.io.mmwrite, b[:, None])}  # fmt: skip
+            "b.mat": _saved(scipy.io.savemat, {"b": b}),
+            "b.mtx": _saved(scipy.io.mmwrite, b[:, None])}  # fmt: skip
 
 
 # -- learned components -----------------------------------------------------------------------
@@ -192,11 +195,8 @@ def _checkpoints(resume: Callable[[Path], Any], stop: int) -> dict[str, bytes]:
                 raise StoppedError
             return whole(run)
 
-        with mock.patch.object(training._Run, "advance", advance):
-            try:
-                resume(folder / "middle.safetensors")
-            except StoppedError:
-                pass
+        with mock.patch.object(training._Run, "advance", advance), suppress(StoppedError):
+            resume(folder / "middle.safetensors")
 
     return _written(write, "middle.safetensors", "end.safetensors")
 

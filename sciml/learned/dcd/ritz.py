@@ -186,8 +186,9 @@ class RitzModes:
             raise ValueError(f"{folder}: holds vectors of shape {self.vectors.shape}; expected {expected}")
         if self.vectors.dtype != np.float32:
             raise ValueError(f"{parts['vectors']}: holds {self.vectors.dtype} numbers; expected float32")
-        if self.values.dtype.kind != "f" or self.values.ndim != 1 or not np.all(self.values > 0):
-            raise ValueError(f"{parts['values']}: holds a Ritz value that is not positive")
+        usable = self.values.dtype.kind == "f" and self.values.ndim == 1
+        if not usable or not np.all((self.values > 0) & (self.values < np.finfo(np.float32).max)):
+            raise ValueError(f"{parts['values']}: holds a Ritz value that is not positive and finite")
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Solutions ``(size, *shape)``, float32."""

@@ -229,7 +229,7 @@ def _term(entry: Mapping[str, Any], library: Library | None, path: Path) -> Term
         return library[name]
     if not form:
         raise ValueError(f"{path}: {name!r} is a term of your own; expected a library that has it")
-    term = term_from_form(form)
+    term = term_from_form(form if isinstance(form, list) else [form])
     if term.name != name:
         raise ValueError(f"{path}: the term {name!r} has the form of {term.name!r}")
     return term

@@ -185,7 +185,8 @@ def _encoding(path: Path, xml: bytes) -> Any:
     try:
         header = ismrmrd.xsd.CreateFromDocument(xml)
     except Exception as error:  # whatever its XML library raises
-        raise ValueError(f"{path}: its header cannot be understood ({error})") from None
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: its header cannot be understood ({reason})") from None
     if not header.encoding:
         raise ValueError(f"{path}: its header describes no encoding")
     encoding = header.encoding[0]
@@ -290,17 +291,21 @@ def _volume(path: Path) -> np.ndarray:
         raise FileError("unknown kind of file; expected .nii or .nii.gz")
     try:
         image = nibabel.load(path)
-    except nibabel.filebasedimages.ImageFileError as error:
+        if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti2Image):
+            raise FileError(f"is a {type(image).__name__}; expected a NIfTI image")
+        size = path.stat().st_size * (COMPRESSION if path.suffix.lower() == ".gz" else 1)
+        if min(image.shape) < 1 or math.prod(image.shape) * image.get_data_dtype().itemsize > size:
+            raise FileError(f"truncated: its header announces shape {image.shape}, more than it can hold")
+        if image.get_data_dtype().kind not in "fiu":
+            raise FileError(f"holds values of dtype {image.get_data_dtype()}; expected magnitudes")
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such
+            return np.asarray(nibabel.as_closest_canonical(image).dataobj, dtype=np.float32)
+    except (
+        nibabel.filebasedimages.ImageFileError,
+        nibabel.orientations.OrientationError,
+        nibabel.spatialimages.HeaderDataError,
+    ) as error:
         raise FileError(f"truncated, damaged or not a NIfTI file ({error})") from None
-    if not isinstance(image, nibabel.Nifti1Image | nibabel.Nifti2Image):
-        raise FileError(f"is a {type(image).__name__}; expected a NIfTI image")
-    size = path.stat().st_size * (COMPRESSION if path.suffix.lower() == ".gz" else 1)
-    if min(image.shape) < 1 or math.prod(image.shape) * image.get_data_dtype().itemsize > size:
-        raise FileError(f"truncated: its header announces shape {image.shape}, more than the file can hold")
-    if image.get_data_dtype().kind not in "fiu":
-        raise FileError(f"holds values of dtype {image.get_data_dtype()}; expected magnitudes")
-    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported as such
-        return np.asarray(nibabel.as_closest_canonical(image).dataobj, dtype=np.float32)
 
 
 def _fit(plane: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
