@@ -32,7 +32,7 @@ _VERSION_73 = "a MATLAB 7.3 (HDF5) file; expected version 5, which save -v7 writ
 
 class _Element(NamedTuple):
     kind: int
-    content: bytes
+    content: memoryview
 
 
 def read_mat(path: Path) -> dict[str, Any]:
@@ -47,10 +47,10 @@ def read_mat(path: Path) -> dict[str, Any]:
         raise FileError("not a MATLAB 5 file")
     order = "<" if data[126:128] == b"IM" else ">"
     found: dict[str, Any] = {}
-    for element in _elements(data[128:], order):
+    for element in _elements(memoryview(data)[128:], order):
         if element.kind == _COMPRESSED:
             # Deflate shrinks by a thousand at best: no file can ask for more memory than that.
-            (element,) = _elements(zlib.decompress(element.content), order)
+            (element,) = _elements(memoryview(zlib.decompress(element.content)), order)
         if element.kind != _MATRIX:
             raise FileError(f"damaged: an element of type {element.kind} where a variable is expected")
         variable = _Variable(element.content, order)
@@ -61,7 +61,7 @@ def read_mat(path: Path) -> dict[str, Any]:
     return found
 
 
-def _elements(data: bytes, order: Any) -> Iterator[_Element]:
+def _elements(data: memoryview, order: Any) -> Iterator[_Element]:
     at = 0
     while at < len(data):
         if at + 8 > len(data):
@@ -82,7 +82,7 @@ def _elements(data: bytes, order: Any) -> Iterator[_Element]:
 class _Variable:
     """One variable: its header, and its parts until someone asks for their value."""
 
-    def __init__(self, content: bytes, order: Any):
+    def __init__(self, content: memoryview, order: Any):
         self.order = order
         self.flags, self.name, self.parts = 0, "", []
         self.shape: tuple[int, ...] = (0, 0)
@@ -93,7 +93,7 @@ class _Variable:
             raise FileError("damaged: a variable without flags")
         self.flags = int(np.frombuffer(flags.content, order + "u4")[0])
         self.shape = tuple(int(n) for n in self._numbers(dimensions, _INT32))
-        self.name = name.content.decode("latin-1")
+        self.name = bytes(name.content).decode("latin-1")
         if len(self.shape) < 2 or min(self.shape) < 0:
             raise FileError(f"damaged: variable {self.name!r} has shape {self.shape}")
 
@@ -121,7 +121,8 @@ class _Variable:
         step = int(self._numbers(width, _INT32)[0])
         if step < 1:
             raise FileError(f"damaged: struct {self.name!r} has names of {step} letters")
-        known = [text.content[at : at + step].split(b"\0")[0] for at in range(0, len(text.content), step)]
+        letters = bytes(text.content)
+        known = [letters[at : at + step].split(b"\0")[0] for at in range(0, len(letters), step)]
         found = {}
         for name, element in zip(known, values, strict=False):  # the first of an array of structs
             if name.decode("latin-1") in names:

@@ -119,14 +119,14 @@ def _read_npz(path: Path) -> dict[str, Any]:
 
 
 def _sparse_from_parts(arrays: dict[str, np.ndarray], path: Path) -> Any:
-    rows, columns = (int(n) for n in arrays["shape"])
-    kind = (
-        str(arrays["format"].item(), "ascii") if arrays["format"].dtype.kind == "S" else str(arrays["format"])
-    )
-    check_rows(rows, columns, int(arrays["data"].size))
+    if arrays["format"].dtype.kind not in "SU" or arrays["format"].size != 1:
+        raise FileError(f"damaged: format is {arrays['format']}; expected the name of a sparse format")
+    kind = str(arrays["format"].astype("U").item())
     for name in ("shape", "indices", "indptr", "offsets", "row", "col", "coords"):
         if name in arrays and arrays[name].dtype.kind not in "iu":
             raise FileError(f"damaged: {name} holds {arrays[name].dtype} numbers; expected integers")
+    rows, columns = (int(n) for n in arrays["shape"])
+    check_rows(rows, columns, int(arrays["data"].size))
     matrix = scipy.sparse.load_npz(path)
     if kind in ("csr", "csc", "bsr"):
         matrix.check_format(full_check=True)  # indices out of range would read foreign memory

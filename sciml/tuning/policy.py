@@ -177,8 +177,8 @@ class Policy:
         self._pending, self._context = state["pending"], decode(state["context"])
         if self._pending is not None and check_count("pending", self._pending) >= len(self.arms):
             raise ValueError(f"pending is {self._pending}; expected one of {len(self.arms)} arms")
-        if self._context is not None:
-            self._check_context(self._context)
+        if self._pending is not None:
+            self._context = self._check_context(self._context)
         for name in ("plays", "totals"):
             setattr(self, name, alike(name, decode(state[name]), getattr(self, name)))
         if (self.plays < 0).any() or self.plays.sum() != self.rounds:

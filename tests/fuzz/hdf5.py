@@ -126,7 +126,8 @@ def ismrmrd_files() -> dict[str, bytes]:
     files = {"valid.h5": _acquisition(HEADER.format(**USUAL))}
     changes: dict[str, dict[str, Any]] = {
         "tall": {"height": 10**9}, "wide": {"width": 10**9}, "far": {"centre": 10**9},
-        "minus": {"centre": -5}, "none": {"height": 0, "width": 0}, "spiral": {"trajectory": "spiral"}, "odd": {"trajectory": "&x;"},
+        "minus": {"centre": -5}, "none": {"height": 0, "width": 0}, "spiral": {"trajectory": "spiral"},
+        "odd": {"trajectory": "&x;"},
         "words": {"height": "eight"},
     }  # fmt: skip
     for name, change in changes.items():
