@@ -133,7 +133,7 @@ class Box(Region):
         rows = torch.arange(n)
         x[rows, axis] = torch.stack(self.bounds)[side, axis]
         normals = torch.zeros_like(x)
-        normals[rows, axis] = 2.0 * side - 1.0
+        normals[rows, axis] = (2 * side - 1).to(x.dtype)
         return x, normals
 
     def _face_areas(self) -> Tensor:
