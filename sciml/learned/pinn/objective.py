@@ -69,13 +69,27 @@ class Objective:
         with torch.no_grad():
             self.net.theta.copy_(theta)
 
-    def value(self) -> float:
-        """The loss."""
-        total = 0.0
+    def vector(self) -> Tensor:
+        """All scaled residuals, whose squares add up to the loss."""
+        parts = []
         with torch.no_grad():
             for term, rows in self._chunks():
                 u = self.problem.field(term.x[rows], self.net.jet(term.x[rows], term.channels))
-                total += float(((term.scale[rows] * term.residual(term.x[rows], u, rows)) ** 2).sum())
+                parts.append(term.scale[rows] * term.residual(term.x[rows], u, rows))
+        return torch.cat(parts)
+
+    def value(self) -> float:
+        """The loss."""
+        r = self.vector()
+        return float(r @ r)
+
+    def pullback(self, cotangent: Tensor) -> Tensor:
+        """``Jᵀ cotangent`` with the derivatives `J` of `vector` by the parameters."""
+        total, start = torch.zeros_like(self.theta), 0
+        for term, rows in self._chunks():
+            tape, r, slopes = self._linearised(term, rows)
+            total += tape.gradient(cotangent[start : start + len(r)] * slopes)
+            start += len(r)
         return total
 
     def gradient(self) -> tuple[float, Tensor]:

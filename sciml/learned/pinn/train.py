@@ -186,7 +186,7 @@ class _Training:
             self._first_loss = metrics["loss"]
         if metrics["loss"] > GROWTH * self._first_loss:
             return {"loss": math.inf}
-        return {"loss": metrics["loss"]}
+        return metrics
 
     def _phase(self, index: int) -> tuple[_Phase, int]:
         for phase in self.phases:

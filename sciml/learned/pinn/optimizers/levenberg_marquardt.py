@@ -1,4 +1,4 @@
-"""Levenberg–Marquardt: Gauss–Newton on all residuals at once, as far as its model can be trusted."""
+"""Levenberg–Marquardt with geodesic acceleration: all residuals at once, as far as the model can be trusted."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.linalg.blas import dsyrk
+from torch import Tensor
 
 from ..objective import Objective
 
@@ -18,31 +19,45 @@ __all__ = ["LevenbergMarquardt"]
 _TRIES = 12
 """Dampings tried in one step."""
 
+_PROBE = 0.1
+"""Share of a step over which the curvature of the residuals along it is measured."""
+
+_BEND = 0.75
+"""Largest acceleration taken, as a share of the step: beyond, the linear model means little."""
+
 
 class LevenbergMarquardt:
-    """``(JᵀJ + λ I) δ = −Jᵀ r`` with the damping λ chosen by how well the linear model predicted the loss.
+    """``(JᵀJ + λ D) δ = −Jᵀ r``, with λ chosen by how well the linear model predicts the loss.
 
-    The Gauss–Newton matrix of the residual *is* the metric of the natural gradient in function space (Müller
-    and Zeinhofer, ICML 2023), so this is energy natural gradient descent with a trust region. With fewer
-    residuals than parameters the system of residuals is solved instead (Woodbury), at the same result.
+    ``JᵀJ`` is the metric of the natural gradient in function space (Müller and Zeinhofer, ICML 2023), so this
+    is energy natural gradient descent with a trust region. The acceleration corrects a step by the second
+    derivative of the residuals along it; valleys of the loss are bent, and following the bend allows a damping
+    smaller by orders of magnitude. With fewer residuals than parameters the system of residuals is solved
+    instead (Woodbury).
 
     Parameters
     ----------
     damping : float
-        First λ, relative to the mean diagonal entry of ``JᵀJ``.
+        First λ; `D` is the diagonal of ``JᵀJ`` plus its mean.
     smallest : float
-        Least λ on that scale; below the rounding of the matrix a smaller one means nothing.
+        Least λ.
 
     Notes
     -----
-    λ is quartered where the loss fell by more than half of what was predicted, doubled below a tenth, and
-    multiplied by five where it grew; such a step is not taken.
+    λ is quartered where the loss fell by more than half of what was predicted and doubled below a tenth. Where
+    it grew, or the acceleration is longer than three eighths of the step, the step is not taken and λ is
+    multiplied by four.
+
+    References
+    ----------
+    Transtrum and Sethna, "Improvements to the Levenberg–Marquardt algorithm for nonlinear least-squares
+    minimization", arXiv:1201.5885.
     """
 
     name = "lm"
     steps, points, resample = 200, 8000, 40
 
-    def __init__(self, damping: float = 1e-2, smallest: float = 1e-15):
+    def __init__(self, damping: float = 1e-2, smallest: float = 1e-16):
         for label, value in (("damping", damping), ("smallest", smallest)):
             if not value > 0:
                 raise ValueError(f"{label} is {value!r}; expected a positive number")
@@ -50,30 +65,45 @@ class LevenbergMarquardt:
         self.damping = self.first
 
     def step(self, objective: Objective, index: int, steps: int) -> Mapping[str, float]:
-        start = objective.theta.clone()
-        system = _System.of(objective)
+        start, before = objective.theta.clone(), self.damping
+        system = _System(objective)
         if not math.isfinite(system.loss) or not np.isfinite(system.matrix).all():
             return {"loss": math.nan}
-        loss = system.loss
         for _ in range(_TRIES):
-            delta = system.solve(self.damping)
-            if delta is None:
-                self.damping *= 5.0
-                continue
-            predicted = system.reduction(delta)
-            objective.move(start + torch.from_numpy(delta))
-            found = objective.value()
-            ratio = (loss - found) / predicted if predicted > 0 else -1.0
-            if math.isfinite(found) and ratio > 0:
+            found, ratio = self._try(system, start)
+            if ratio > 0.0:
                 if ratio > 0.5:
                     self.damping = max(self.damping / 4.0, self.smallest)
                 elif ratio < 0.1:
                     self.damping *= 2.0
-                return {"loss": found, "damping": self.damping, "gain": ratio}
-            self.damping *= 5.0
+                return {"loss": found, "damping": self.damping}
+            objective.move(start)
+            self.damping *= 4.0
+        # Rounding leaves nothing to gain on these points; the next ones start where this step did.
+        self.damping = before
+        return {"loss": system.loss, "damping": self.damping}
+
+    def _try(self, system: _System, start: Tensor) -> tuple[float, float]:
+        """Take the step of the present damping; its loss, and the share of the predicted gain (0 if bad)."""
+        objective, factor = system.objective, system.factor(self.damping)
+        if factor is None:
+            return math.nan, 0.0
+        velocity = system.step(factor, None)
+        shift = torch.from_numpy(velocity)
+        objective.move(start + _PROBE * shift)
+        ahead = objective.vector()
+        objective.move(start - _PROBE * shift)
+        curvature = (ahead - 2.0 * system.r + objective.vector()) / _PROBE**2
         objective.move(start)
-        self.damping = min(self.damping, 1e3)
-        return {"loss": loss, "damping": self.damping, "gain": 0.0}
+        acceleration = 0.5 * system.step(factor, curvature)
+        if not 2.0 * system.size(acceleration) <= _BEND * system.size(velocity):  # NaN must not pass
+            return math.nan, 0.0
+        objective.move(start + torch.from_numpy(velocity + acceleration))
+        found = objective.value()
+        predicted = self.damping * system.size(velocity) ** 2 - float(system.gradient @ velocity)
+        if not math.isfinite(found) or found >= system.loss or predicted <= 0.0:
+            return found, 0.0
+        return found, (system.loss - found) / predicted
 
     def resampled(self) -> None:
         """The damping stays: it says how far the network is linear in its parameters."""
@@ -89,51 +119,57 @@ class LevenbergMarquardt:
 
 
 class _System:
-    """The normal equations of one linearisation: of the parameters, or of the residuals where these are fewer."""
+    """One linearisation, in variables scaled by ``D^½``: there the damping is λ times the identity.
 
-    def __init__(
-        self, matrix: np.ndarray, gradient: np.ndarray, loss: float, J: np.ndarray | None, r: np.ndarray
-    ):
-        self.matrix, self.gradient, self.loss, self.J, self.r = matrix, gradient, loss, J, r
-        # The matrices JᵀJ and JJᵀ have the same trace.
-        self.scale = float(np.trace(matrix)) / len(gradient) or 1.0
+    `matrix` is ``JᵀJ`` (its upper triangle), or ``J Jᵀ`` where there are fewer residuals than parameters.
+    """
 
-    @classmethod
-    def of(cls, objective: Objective) -> _System:
-        size, loss = objective.net.size, 0.0
-        gradient = np.zeros(size)
+    def __init__(self, objective: Objective):
+        self.objective, self.rows = objective, None
+        size = objective.net.size
         if objective.residuals < size:
             blocks = list(objective.jacobian())
-            r = torch.cat([b[0] for b in blocks]).numpy()
-            J = torch.cat([b[1] for b in blocks]).numpy()
-            return cls(J @ J.T, J.T @ r, float(r @ r), J, r)
-        upper = np.zeros((size, size), order="F")
-        for r, J in objective.jacobian():
-            # Rows in C order are columns in Fortran order: the transpose needs no copy.
-            upper = dsyrk(1.0, J.numpy().T, beta=1.0, c=upper, overwrite_c=True)
-            gradient += (J.T @ r).numpy()
-            loss += float(r @ r)
-        return cls(upper, gradient, loss, None, np.zeros(0))
+            self.r = torch.cat([r for r, _ in blocks])
+            rows = torch.cat([j for _, j in blocks]).numpy()
+            self._set_scale(np.einsum("ij,ij->j", rows, rows))
+            self.gradient = rows.T @ self.r.numpy()
+            self.rows = rows * self.scale
+            self.matrix = self.rows @ self.rows.T
+        else:
+            upper, self.gradient, parts = np.zeros((size, size), order="F"), np.zeros(size), []
+            for r, block in objective.jacobian():
+                # Rows in C order are columns in Fortran order: the transpose needs no copy.
+                upper = dsyrk(1.0, block.numpy().T, beta=1.0, c=upper, overwrite_c=True)
+                self.gradient += (block.T @ r).numpy()
+                parts.append(r)
+            self.r = torch.cat(parts)
+            self._set_scale(upper.diagonal())
+            upper *= self.scale
+            upper *= self.scale[:, None]
+            self.matrix = upper
+        self.loss = float(self.r @ self.r)
 
-    def solve(self, damping: float) -> np.ndarray | None:
-        """The step for a damping relative to `scale`; None where rounding spoils the factorisation."""
+    def _set_scale(self, diagonal: np.ndarray) -> None:
+        total = diagonal + (diagonal.mean() or 1.0)
+        self.scale = 1.0 / np.sqrt(total)
+
+    def factor(self, damping: float) -> Any:
+        """A factorisation for :meth:`step`; None where rounding spoils it."""
         damped = self.matrix.copy(order="F")
-        damped[np.diag_indices(len(damped))] += damping * self.scale
+        damped[np.diag_indices(len(damped))] += damping
         try:
-            factor = cho_factor(damped, lower=False, overwrite_a=True, check_finite=False)
+            return cho_factor(damped, lower=False, overwrite_a=True, check_finite=False)
         except LinAlgError:
             return None
-        if self.J is None:
-            return -cho_solve(factor, self.gradient, check_finite=False)
-        return -self.J.T @ cho_solve(factor, self.r, check_finite=False)
 
-    def reduction(self, delta: np.ndarray) -> float:
-        """By how much the linear model lowers the loss."""
-        linear = -2.0 * float(self.gradient @ delta)
-        if self.J is not None:
-            image = self.J @ delta
-            return linear - float(image @ image)
-        # Only the upper triangle is there.
-        product = np.triu(self.matrix, 1)
-        image = product @ delta + delta @ product + self.matrix.diagonal() * delta
-        return linear - float(delta @ image)
+    def step(self, factor: Any, r: Tensor | None) -> np.ndarray:
+        """``−(JᵀJ + λ D)⁻¹ Jᵀ r``; the residual itself by default. The objective must stand at the start."""
+        if self.rows is not None:
+            r = self.r if r is None else r
+            return -self.scale * (self.rows.T @ cho_solve(factor, r.numpy(), check_finite=False))
+        right = self.gradient if r is None else self.objective.pullback(r).numpy()
+        return -self.scale * cho_solve(factor, self.scale * right, check_finite=False)
+
+    def size(self, delta: np.ndarray) -> float:
+        """Length of a step in the scaled variables."""
+        return float(np.linalg.norm(delta / self.scale))
