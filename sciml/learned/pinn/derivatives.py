@@ -2,8 +2,8 @@
 
 A `Jet` holds them as channels of one tensor, ``(channels, n, ...)``: the value, then one channel per axis of
 the gradient, then one per second derivative that was asked for, where the Laplacian is one channel whatever
-the dimension (the *forward Laplacian*, Li et al., Nature Machine Intelligence 6, 209, 2024). Arithmetic on jets
-is the product rule and the chain rule, so that whatever is built from them carries its derivatives along.
+the dimension (the *forward Laplacian*, Li et al., Nature Machine Intelligence 6, 209, 2024). Arithmetic on
+jets is the product and the chain rule, so that whatever is built from them carries its derivatives along.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Field:
             raise TypeError(f"net is given, so {sorted(settings)} cannot be set")
         if net.dimension != problem.dimension:
             raise ValueError(
-                f"net takes points of dimension {net.dimension}; expected {problem.dimension} for {problem.name}"
+                f"net takes points of dimension {net.dimension}; {problem.name} has {problem.dimension}"
             )
         self.problem, self.net = problem, net
         self.shape, self.dtype = (1, problem.dimension), np.dtype("float64")

@@ -218,7 +218,7 @@ def wave(speed: float = 2.0) -> Problem:
 
 @_named
 def burgers(viscosity: float = 0.01 / math.pi) -> Problem:
-    """``u_t + u u_x = ν u_xx`` for x in [-1, 1], t in [0, 1], from ``−sin(πx)``: a shock at 0 from t = 1/π."""
+    """``u_t + u u_x = ν u_xx`` for x in [-1, 1], t in [0, 1], from ``−sin(πx)``: a shock at x = 0."""
     return Problem(
         "Burgers",
         _space_time(),
@@ -232,9 +232,9 @@ def burgers(viscosity: float = 0.01 / math.pi) -> Problem:
 def allen_cahn(diffusivity: float = 1e-4) -> Problem:
     """``u_t = κ u_xx + 5 (u − u³)``, periodic in x on [-1, 1], t in [0, 1], from ``x² cos(πx)``.
 
-    The initial value has a kink at the ends of the period, where both sides fall to -1. Near -1 the equation is
-    linear, ``w_t = κ w_xx − 10 w``, so what becomes of the kink is known: the lift holds it, and leaves the
-    network a smooth field.
+    The initial value has a kink at the ends of the period, where both sides fall to -1. Near -1 the equation
+    is linear, ``w_t = κ w_xx − 10 w``, so what becomes of the kink is known: the lift holds it, and leaves
+    the network a smooth field.
     """
     return Problem(
         "Allen–Cahn",

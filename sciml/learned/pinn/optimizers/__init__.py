@@ -6,9 +6,21 @@ from typing import Any
 
 from .adam import Adam
 from .base import Optimizer
+from .broyden import SelfScaledBFGS, SelfScaledBroyden
+from .lbfgs import LBFGS
 from .levenberg_marquardt import LevenbergMarquardt
 
-__all__ = ["OPTIMIZERS", "Adam", "LevenbergMarquardt", "Optimizer"]
+__all__ = [
+    "LBFGS",
+    "OPTIMIZERS",
+    "Adam",
+    "LevenbergMarquardt",
+    "Optimizer",
+    "SelfScaledBFGS",
+    "SelfScaledBroyden",
+]
 
-OPTIMIZERS: dict[str, Any] = {kind.name: kind for kind in (Adam, LevenbergMarquardt)}
+OPTIMIZERS: dict[str, Any] = {
+    kind.name: kind for kind in (Adam, LBFGS, LevenbergMarquardt, SelfScaledBFGS, SelfScaledBroyden)
+}
 """Name -> class."""

@@ -1,4 +1,4 @@
-"""Levenberg–Marquardt with geodesic acceleration: all residuals at once, as far as the model can be trusted."""
+"""Levenberg–Marquardt with geodesic acceleration: all residuals at once, as far as a model is trusted."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class LevenbergMarquardt:
 
     ``JᵀJ`` is the metric of the natural gradient in function space (Müller and Zeinhofer, ICML 2023), so this
     is energy natural gradient descent with a trust region. The acceleration corrects a step by the second
-    derivative of the residuals along it; valleys of the loss are bent, and following the bend allows a damping
-    smaller by orders of magnitude. With fewer residuals than parameters the system of residuals is solved
-    instead (Woodbury).
+    derivative of the residuals along it: valleys of the loss are bent, and following the bend allows a
+    damping smaller by orders of magnitude. With fewer residuals than parameters the system of residuals is
+    solved instead (Woodbury).
 
     Parameters
     ----------
@@ -44,9 +44,9 @@ class LevenbergMarquardt:
 
     Notes
     -----
-    λ is quartered where the loss fell by more than half of what was predicted and doubled below a tenth. Where
-    it grew, or the acceleration is longer than three eighths of the step, the step is not taken and λ is
-    multiplied by four.
+    λ is quartered where the loss fell by more than half of what was predicted and doubled below a tenth.
+    Where it grew, or the acceleration is longer than three eighths of the step, the step is not taken and λ
+    is multiplied by four.
 
     References
     ----------
