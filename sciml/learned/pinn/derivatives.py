@@ -38,7 +38,7 @@ class Channels:
 
     dimension: int
     gradient: bool = False
-    seconds: tuple[Second, ...] = ()
+    seconds: tuple[Any, ...] = ()
 
     def __post_init__(self) -> None:
         if self.seconds and not self.gradient:
@@ -194,6 +194,10 @@ class Jet:
             parts = [value[None], first * self.data[c.first], first * self.data[split:] + squares]
         return Jet(torch.cat(parts), c)
 
+    def function(self, name: str) -> Jet:
+        """The function of torch called `name` of this jet."""
+        return self.apply(*_FUNCTIONS[name](self.value))
+
     # -- shapes, for coordinates (n, d) -------------------------------------------------------------
     def __getitem__(self, index: Any) -> Jet:
         index = index if isinstance(index, tuple) else (index,)
@@ -220,8 +224,7 @@ class Jet:
         if name not in _FUNCTIONS or len(args) != 1 or kwargs:
             known = ", ".join(sorted(_FUNCTIONS))
             raise TypeError(f"torch.{name} is not defined for jets; expected arithmetic, or one of {known}")
-        a = args[0].value
-        return args[0].apply(*_FUNCTIONS[name](a))
+        return args[0].function(name)
 
     def __repr__(self) -> str:
         return f"<Jet of {tuple(self.data.shape[1:])} values, {self.channels.count} channels>"

@@ -52,6 +52,12 @@ class Region:
     def contains(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
+    def sample(self, n: int, rng: np.random.Generator) -> Tensor:
+        raise NotImplementedError
+
+    def sample_boundary(self, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        raise NotImplementedError
+
     def __or__(self, other: Region) -> Region:
         return Composite("|", self, other)
 

@@ -165,7 +165,7 @@ class Field:
 
         if not isinstance(weights, WeightFile):
             weights = load_weights(weights, kind="pinn")
-        name = weights.config.get("problem")
+        name = str(weights.config.get("problem"))
         if problem is None and name not in PROBLEMS:
             raise ValueError(
                 f"{weights.source}: belongs to a problem that is not in PROBLEMS; "

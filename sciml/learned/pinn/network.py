@@ -123,7 +123,7 @@ class MLP(torch.nn.Module):
         for axis in periodic:
             angle = Jet(scaled[..., axis : axis + 1], channels) * math.pi
             for k in range(1, self.settings["harmonics"] + 1):
-                parts += [torch.cos(angle * k).data, torch.sin(angle * k).data]  # type: ignore[call-overload]
+                parts += [(angle * k).function(name).data for name in ("cos", "sin")]
         return torch.cat(parts, dim=-1)
 
     def _through(self, x: Tensor, channels: Channels) -> list[Tensor]:
@@ -132,7 +132,7 @@ class MLP(torch.nn.Module):
         *hidden, last = self.layers()
         for weights, bias in hidden:
             z = _linear(kept[-1], weights, bias)
-            kept += [z, torch.tanh(Jet(z, channels)).data]  # type: ignore[call-overload]
+            kept += [z, Jet(z, channels).function("tanh").data]
         return [*kept, _linear(kept[-1], *last)]
 
 

@@ -49,7 +49,7 @@ class Objective:
         for condition, (x, normal) in zip(problem.conditions, boundary, strict=True):
             weight = torch.full_like(x[:, 0], (condition.weight / len(x)) ** 0.5)
 
-            def residual(x: Tensor, u: Jet, rows: slice, c=condition, normal=normal) -> Tensor:  # type: ignore[no-untyped-def]
+            def residual(x: Tensor, u: Jet, rows: slice, c=condition, normal=normal) -> Tensor:
                 return c.residual(x, u, normal[rows])
 
             self.terms.append(_Term(x, weight, residual, problem.channels_of(condition)))
@@ -112,7 +112,7 @@ class Objective:
             for start in range(0, len(term.x), _CHUNK):
                 yield term, slice(start, start + _CHUNK)
 
-    def _linearised(self, term: _Term, rows: slice):  # type: ignore[no-untyped-def]
+    def _linearised(self, term: _Term, rows: slice):
         """The pass through the network, scaled residuals, and their derivatives by its output."""
         x = term.x[rows]
         tape = self.net.record(x, term.channels)

@@ -1,4 +1,4 @@
-"""A PDE as a small declarative object: domain, residual, boundary conditions, what is known of the solution."""
+"""A PDE as a small declarative object: domain, residual, boundary conditions, a lift, what is known."""
 
 from __future__ import annotations
 
@@ -115,7 +115,10 @@ class Problem:
     >>> import torch
     >>> from sciml.learned.pinn import Box, Problem
     >>> problem = Problem(
-    ...     "u'' = -1", Box([0], [1]), residual=lambda x, u: u.laplacian + 1, lift=lambda x, N: x[:, 0] * (1 - x[:, 0]) * N
+    ...     "u'' = -1",
+    ...     Box([0], [1]),
+    ...     residual=lambda x, u: u.laplacian + 1,
+    ...     lift=lambda x, N: x[:, 0] * (1 - x[:, 0]) * N,
     ... )
     >>> problem.channels.seconds
     ('laplacian',)
@@ -259,7 +262,5 @@ def _needs(residual: Callable[..., Tensor], problem: Problem, name: str) -> Chan
         raise ValueError(f"{name} of {problem.name} does not take points (n, {d}): {error}") from error
     if not isinstance(r, Tensor) or tuple(r.shape) != (3,):
         found = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
-        raise ValueError(
-            f"{name} of {problem.name} gave {found} for 3 points; expected a tensor of shape (3,)"
-        )
+        raise ValueError(f"{name} of {problem.name} gave {found} for 3 points; expected (3,)")
     return merge(u.seconds, u.gradient, d)

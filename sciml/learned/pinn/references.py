@@ -83,7 +83,7 @@ def allen_cahn_reference(x: Tensor, diffusivity: float) -> Tensor:
 def allen_cahn_table(
     diffusivity: float, modes: int = _MODES, times: int = _TIMES, steps: int = _STEPS
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine coefficients of the solution and of its tendency at equidistant times: (times + 1, modes / 2) each."""
+    """Cosine coefficients of the solution and its tendency at equidistant times: (times + 1, modes / 2)."""
     grid = PeriodicGrid(modes, 2.0)
 
     def nonlinear(fields: Fields) -> np.ndarray:

@@ -90,8 +90,8 @@ def train_pinn(
     Notes
     -----
     A run that is interrupted and resumed ends with the weights of an uninterrupted one. A loss that is not
-    finite, or a thousand times that of the first step, ends the run with a `TrainingWarning`; the best iterate
-    is kept.
+    finite, or a thousand times that of the first step, ends the run with a `TrainingWarning`; the best
+    iterate is kept.
 
     Examples
     --------
@@ -102,9 +102,7 @@ def train_pinn(
     True
     """
     if not isinstance(problem, Problem):
-        raise TypeError(
-            f"problem is a {type(problem).__name__}; expected a Problem, such as PROBLEMS['heat']()"
-        )
+        raise TypeError(f"problem is a {type(problem).__name__}; expected a Problem")
     problem.check()
     phases = _phases(optimizer, steps, points, resample)
     field = Field(problem, seed=seed) if field is None else field
@@ -256,9 +254,8 @@ def _phases(optimizer: Any, steps: Any, points: Any, resample: Any) -> list[_Pha
     made = []
     for part in parts:
         if isinstance(part, str) and part not in OPTIMIZERS:
-            raise ValueError(
-                f"optimizer is {part!r}; expected {', '.join(OPTIMIZERS)}, or several joined by +"
-            )
+            known = ", ".join(OPTIMIZERS)
+            raise ValueError(f"optimizer is {part!r}; expected {known}, or several joined by +")
         made.append(OPTIMIZERS[part]() if isinstance(part, str) else part)
     if not made or not all(hasattr(o, "step") for o in made):
         raise TypeError(f"optimizer is {optimizer!r}; expected names or optimisers")
