@@ -8,7 +8,7 @@ import numpy as np
 import scipy.stats.qmc
 import torch
 
-__all__ = ["Density", "quasi_uniform"]
+__all__ = ["Density", "quasi_uniform", "zero_network"]
 
 
 class Density(torch.nn.Module):
@@ -91,3 +91,14 @@ def quasi_uniform(n: int, dimension: int, rng: np.random.Generator) -> np.ndarra
     )
     tiny = np.finfo(float).eps
     return np.clip(points[:n], tiny, 1.0 - tiny)
+
+
+def zero_network(
+    inputs: int, width: int, outputs: int, activation: type[torch.nn.Module] = torch.nn.Tanh
+) -> torch.nn.Sequential:
+    """A network of two hidden layers in double precision that gives zeros before training."""
+    last = torch.nn.Linear(width, outputs)
+    torch.nn.init.zeros_(last.weight)
+    torch.nn.init.zeros_(last.bias)
+    first, second = torch.nn.Linear(inputs, width), torch.nn.Linear(width, width)
+    return torch.nn.Sequential(first, activation(), second, activation(), last).double()

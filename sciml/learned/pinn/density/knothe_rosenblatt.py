@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .base import Density
+from .base import Density, zero_network
 
 __all__ = ["KnotheRosenblatt"]
 
@@ -47,6 +47,8 @@ class KnotheRosenblatt(Density):
     [0.25, 0.25, 0.25, 0.25, 0.25]
     """
 
+    log_masses: torch.Tensor
+
     def __init__(self, lower: Any, upper: Any, *, bins: int = 32, width: int = 48):
         super().__init__(lower, upper)
         for name, value in (("bins", bins), ("width", width)):
@@ -55,11 +57,10 @@ class KnotheRosenblatt(Density):
         self.bins = bins
         self.settings = {"bins": bins, "width": width}
         self.first = torch.nn.Parameter(torch.zeros(1, bins + 1, dtype=torch.float64))
-        self.rest = torch.nn.ModuleList(_heights(i, width, bins + 1) for i in range(1, self.dimension))
+        self.rest = torch.nn.ModuleList(zero_network(i, width, bins + 1) for i in range(1, self.dimension))
         masses = torch.full((bins + 1,), 1.0 / bins, dtype=torch.float64)
         masses[[0, -1]] /= 2
         self.register_buffer("log_masses", masses.log(), persistent=False)
-        self.log_masses: torch.Tensor
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         y = (self.check(x) - self.lower) / (self.upper - self.lower)
@@ -98,18 +99,6 @@ class KnotheRosenblatt(Density):
         raw = LIMIT * torch.tanh(raw / LIMIT)
         normalised = raw - torch.logsumexp(raw + self.log_masses, 1, keepdim=True)
         return normalised.exp().expand(len(before), -1)
-
-
-def _heights(inputs: int, width: int, outputs: int) -> torch.nn.Sequential:
-    kind = {"dtype": torch.float64}
-    net = torch.nn.Sequential(
-        torch.nn.Linear(inputs, width, **kind), torch.nn.Tanh(),
-        torch.nn.Linear(width, width, **kind), torch.nn.Tanh(),
-        torch.nn.Linear(width, outputs, **kind),
-    )  # fmt: skip
-    torch.nn.init.zeros_(net[-1].weight)
-    torch.nn.init.zeros_(net[-1].bias)
-    return net
 
 
 def _distribution(heights: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from .base import Density
+from .base import Density, zero_network
 
 __all__ = ["KRNet"]
 
@@ -62,10 +62,8 @@ class KRNet(Density):
         if bins % 2:
             raise ValueError(f"bins is {bins}; expected an even number")
         self.settings = {"depth": depth, "width": width, "bins": bins}
-        layers: list[torch.nn.Module] = []
-        for active in range(self.dimension, 1, -1):
-            layers += [_Block(active, width) for _ in range(depth)]
-        self.layers = torch.nn.ModuleList([*layers, _Scaling(1), _Monotone(bins)])
+        blocks = [_Block(active, width) for active in range(self.dimension, 1, -1) for _ in range(depth)]
+        self.layers = torch.nn.ModuleList([*blocks, _Scaling(1), _Monotone(bins)])
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         size = self.upper - self.lower
@@ -73,13 +71,14 @@ class KRNet(Density):
         z = torch.logit(y)
         log_det = -(y.log() + torch.log1p(-y) + size.log()).sum(1)
         for layer in self.layers:
-            changed, more = layer(z[:, : layer.active])
-            z, log_det = torch.cat([changed, z[:, layer.active :]], 1), log_det + more
+            active: Any = layer.active
+            changed, more = layer(z[:, :active])
+            z, log_det = torch.cat([changed, z[:, active:]], 1), log_det + more
         return z, log_det
 
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
         x = self.check(z)
-        for layer in reversed(self.layers):
+        for layer in reversed(list[Any](self.layers)):
             x = torch.cat([layer.inverse(x[:, : layer.active]), x[:, layer.active :]], 1)
         return self.lower + (self.upper - self.lower) * torch.sigmoid(x)
 
@@ -112,29 +111,22 @@ class _Block(torch.nn.Module):
 
     def __init__(self, active: int, width: int):
         super().__init__()
-        self.active, self.half = active, active // 2
+        self.active, self.kept = active, active // 2
         self.scaling = _Scaling(active)
-        kind = {"dtype": torch.float64}
-        moved = active - self.half
-        self.net = torch.nn.Sequential(
-            torch.nn.Linear(self.half, width, **kind), torch.nn.ReLU(),
-            torch.nn.Linear(width, width, **kind), torch.nn.ReLU(),
-            torch.nn.Linear(width, 2 * moved, **kind),
-        )  # fmt: skip
-        torch.nn.init.zeros_(self.net[-1].weight)
-        torch.nn.init.zeros_(self.net[-1].bias)
-        self.log_reach = torch.nn.Parameter(torch.zeros(moved, **kind))
+        moved = active - self.kept
+        self.net = zero_network(self.kept, width, 2 * moved, torch.nn.ReLU)
+        self.log_reach = torch.nn.Parameter(torch.zeros(moved, dtype=torch.float64))
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         x, log_det = self.scaling(x)
-        scale, shift = self._affine(x[:, : self.half])
-        z = torch.cat([x[:, : self.half], x[:, self.half :] * scale + shift], 1)
+        scale, shift = self._affine(x[:, : self.kept])
+        z = torch.cat([x[:, : self.kept], x[:, self.kept :] * scale + shift], 1)
         return z.flip(1), log_det + scale.log().sum(1)
 
     def inverse(self, z: torch.Tensor) -> torch.Tensor:
         z = z.flip(1)
-        scale, shift = self._affine(z[:, : self.half])
-        return self.scaling.inverse(torch.cat([z[:, : self.half], (z[:, self.half :] - shift) / scale], 1))
+        scale, shift = self._affine(z[:, : self.kept])
+        return self.scaling.inverse(torch.cat([z[:, : self.kept], (z[:, self.kept :] - shift) / scale], 1))
 
     def _affine(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         s, t = self.net(x).chunk(2, 1)
@@ -144,6 +136,9 @@ class _Block(torch.nn.Module):
 
 class _Monotone(torch.nn.Module):
     """A monotone map of one coordinate: piecewise linear slope on a geometric mesh, the identity outside."""
+
+    sizes: torch.Tensor
+    nodes: torch.Tensor
 
     def __init__(self, bins: int):
         super().__init__()
@@ -155,8 +150,6 @@ class _Monotone(torch.nn.Module):
             "nodes", torch.cat([torch.zeros(1), self.sizes.cumsum(0)]) - REACH, persistent=False
         )
         self.log_slopes = torch.nn.Parameter(torch.zeros(bins - 1, dtype=torch.float64))
-        self.sizes: torch.Tensor
-        self.nodes: torch.Tensor
 
     def _slopes(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Slopes at the nodes, one at both ends, and the values there."""
