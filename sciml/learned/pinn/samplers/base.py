@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...gradient import tensors
 from ..domain import Domain
 
 __all__ = [
@@ -20,7 +21,6 @@ __all__ = [
     "magnitude",
     "positive_integer",
     "share",
-    "tensors",
 ]
 
 Residual = Callable[[Tensor], Tensor]
@@ -122,11 +122,6 @@ def magnitude(residual: Residual, x: Tensor) -> Tensor:
         where = x[bad][0].tolist()
         raise ValueError(f"residual is not finite at {int(bad.sum())} of {len(x)} points, the first {where}")
     return values.abs()
-
-
-def tensors(arrays: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Arrays of a state as tensors of their own."""
-    return {name: torch.as_tensor(value).clone() for name, value in arrays.items()}
 
 
 def positive_integer(name: str, value: Any) -> int:

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...gradient import tensors
 from ..density import DENSITIES, Density, fit_density
 from ..density.base import quasi_uniform
 from ..domain import Domain
-from .base import Residual, magnitude, positive_integer, share, tensors
+from .base import Residual, magnitude, positive_integer, share
 
 __all__ = ["LearnedDensity"]
 
@@ -68,7 +69,7 @@ class LearnedDensity:
         self.model = density if isinstance(density, Density) else _density(density, domain, seed)
         if self.model.dimension != domain.dimension:
             raise ValueError(
-                f"density has dimension {self.model.dimension}; expected {domain.dimension}, as the domain has"
+                f"density has dimension {self.model.dimension}; expected {domain.dimension} like the domain"
             )
         self.box_volume = float((self.model.upper - self.model.lower).prod())
 
