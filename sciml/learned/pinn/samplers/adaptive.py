@@ -52,8 +52,8 @@ class RAD(BaseSampler):
         self.importance = share("importance", importance)
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
-        x, probability = self.law.draw(residual, positive_integer("n", n), rng)
-        return Points.weighted(x, probability, self.importance)
+        x, chance = self.law.draw(residual, positive_integer("n", n), rng)
+        return Points.weighted(x, chance, self.importance)
 
 
 class Growing(BaseSampler):
@@ -152,12 +152,14 @@ class _Law:
         self.pool = positive_integer("pool", pool)
 
     def draw(self, residual: Residual, n: int, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """`n` points, and what their probabilities are proportional to."""
+        """`n` points, and the probability of each to be among them."""
         candidates = self.domain.sample(max(self.pool, 2 * n), rng)
         size = magnitude(residual, candidates)
         law = (size / size.max().clamp(min=torch.finfo(size.dtype).tiny)) ** self.power
         law = law / law.mean() + self.floor if law.sum() > 0 else torch.ones_like(law)
-        # The largest of log p + Gumbel noise are draws without replacement, also where p is zero for most.
-        noise = torch.as_tensor(rng.gumbel(size=len(law))).to(law)
-        chosen = (law.log() + noise).topk(n).indices
-        return candidates[chosen], law[chosen].clamp(min=torch.finfo(law.dtype).tiny)
+        # The largest of log p + Gumbel noise are draws without replacement. Given the first one left out,
+        # each is among them with probability 1 - exp(-p / exp(threshold)) (Kool et al., ICML 2019).
+        log_law = law.clamp(min=torch.finfo(law.dtype).tiny).log()
+        largest = (log_law + torch.as_tensor(rng.gumbel(size=len(law))).to(law)).topk(n + 1)
+        chosen, threshold = largest.indices[:n], largest.values[n]
+        return candidates[chosen], -torch.expm1(-torch.exp(log_law[chosen] - threshold))
