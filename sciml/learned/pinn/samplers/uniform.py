@@ -1,19 +1,24 @@
-"""Fresh uniform points: the baseline every adaptive sampler has to beat."""
+"""Uniform points: the baseline every adaptive sampler has to beat."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from torch import Tensor
 
 from ..domain import Domain
-from .base import Points, Residual
+from .base import BaseSampler, Points, Residual, positive_integer
 
 __all__ = ["Uniform"]
 
 
-class Uniform:
-    """Independent uniform points, drawn anew at every call.
+class Uniform(BaseSampler):
+    """Independent uniform points.
+
+    Parameters
+    ----------
+    domain : Domain
+    fresh : bool
+        Draw anew at every call; False keeps the first points, as scarce data would.
 
     Examples
     --------
@@ -24,17 +29,17 @@ class Uniform:
     torch.Size([5, 1])
     """
 
-    def __init__(self, domain: Domain):
-        self.domain = domain
+    def __init__(self, domain: Domain, *, fresh: bool = True):
+        super().__init__(domain)
+        self.fresh = fresh
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
-        return Points.plain(self.domain.sample(n, rng))
+        kept = self.memory.get("x")
+        if self.fresh or kept is None or len(kept) != n:
+            kept = self._draw(positive_integer("n", n), rng)
+            if not self.fresh:
+                self.memory["x"] = kept
+        return Points.plain(kept)
 
-    def prefit(self, residual: Residual, rng: np.random.Generator) -> None:
-        pass
-
-    def state(self) -> dict[str, Any]:
-        return {}
-
-    def load(self, state: dict[str, Any]) -> None:
-        pass
+    def _draw(self, n: int, rng: np.random.Generator) -> Tensor:
+        return self.domain.sample(n, rng)
