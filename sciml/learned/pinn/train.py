@@ -33,7 +33,7 @@ GROWTH = 1e3
 def train_pinn(
     problem: Problem,
     *,
-    sampler: Any = "uniform",
+    sampler: Any = "aas",
     optimizer: Any = "adam+lm",
     field: Field | None = None,
     steps: int | Sequence[int] | None = None,
@@ -97,7 +97,7 @@ def train_pinn(
     --------
     >>> from sciml.learned.pinn import PROBLEMS, train_pinn
     >>> problem = PROBLEMS["poisson"](dimension=1)
-    >>> field, history = train_pinn(problem, optimizer="lm", steps=8, points=200)
+    >>> field, history = train_pinn(problem, sampler="sobol", optimizer="lm", steps=8, points=200)
     >>> history.loss[-1] < 1e-4 * history.loss[0]
     True
     """
