@@ -72,7 +72,7 @@ def train_pinn(
     core_seconds : float, optional
         Processor time after which the run stops (its parts before an interruption not included).
     validate_every : int, optional
-        Steps between validations; a hundredth of the run by default.
+        Steps between validations; by default a hundredth of the run, and at most one resampling.
     checkpoint, checkpoint_every, resume, progress, callback
         See `sciml.learned.fit`.
 
@@ -112,6 +112,7 @@ def train_pinn(
     training = _Training(field, chooser, phases, seed)
     judge = training.held_out(held_out)
     total = sum(phase.steps for phase in phases)
+    often = max(1, min(total // 100, *(phase.resample for phase in phases)))
     started = time.process_time()
 
     def stop(done: int, metrics: Mapping[str, float]) -> bool:
@@ -122,7 +123,7 @@ def train_pinn(
         training,
         steps=total,
         validate=judge.value,
-        validate_every=max(1, total // 100) if validate_every is None else validate_every,
+        validate_every=often if validate_every is None else validate_every,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
