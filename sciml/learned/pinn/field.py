@@ -128,6 +128,12 @@ class Field:
             "mse": float((gap**2).mean()),
         }
 
+    def plot(self, *, at: Mapping[int, float] | None = None, samples: Any = None) -> Any:
+        """Solution, error and residual, see `sciml.learned.pinn.figures.draw_field`; returns the figure."""
+        from .figures import draw_field
+
+        return draw_field(self, at=at, samples=samples)
+
     def _values(self, x: Tensor) -> Tensor:
         d = self.problem.dimension
         if x.ndim < 1 or x.shape[-1] != d:

@@ -79,7 +79,7 @@ def train_pinn(
     Returns
     -------
     field : Field
-        The iterate with the smallest root mean square of residuals on the held-out points.
+        The iterate with the smallest loss on the held-out points.
     history : History
 
     Raises
@@ -121,7 +121,7 @@ def train_pinn(
     history = fit(
         training,
         steps=total,
-        validate=lambda: math.sqrt(judge.value()),
+        validate=judge.value,
         validate_every=max(1, total // 100) if validate_every is None else validate_every,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,

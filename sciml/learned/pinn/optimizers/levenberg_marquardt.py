@@ -41,6 +41,8 @@ class LevenbergMarquardt:
         First λ; `D` is the diagonal of ``JᵀJ`` plus its mean.
     smallest : float
         Least λ.
+    acceleration : bool
+        Whether steps are bent.
 
     Notes
     -----
@@ -57,12 +59,12 @@ class LevenbergMarquardt:
     name = "lm"
     steps, points, resample = 200, 8000, 40
 
-    def __init__(self, damping: float = 1e-2, smallest: float = 1e-16):
+    def __init__(self, damping: float = 1e-2, smallest: float = 1e-16, *, acceleration: bool = True):
         for label, value in (("damping", damping), ("smallest", smallest)):
             if not value > 0:
                 raise ValueError(f"{label} is {value!r}; expected a positive number")
         self.first, self.smallest = float(damping), float(smallest)
-        self.damping = self.first
+        self.acceleration, self.damping = bool(acceleration), self.first
 
     def step(self, objective: Objective, index: int, steps: int) -> Mapping[str, float]:
         start, before = objective.theta.clone(), self.damping
@@ -89,27 +91,34 @@ class LevenbergMarquardt:
         if factor is None:
             return math.nan, 0.0
         velocity = system.step(factor, None)
-        shift = torch.from_numpy(velocity)
-        objective.move(start + _PROBE * shift)
-        ahead = objective.vector()
-        objective.move(start - _PROBE * shift)
-        curvature = (ahead - 2.0 * system.r + objective.vector()) / _PROBE**2
-        objective.move(start)
-        acceleration = 0.5 * system.step(factor, curvature)
-        if not 2.0 * system.size(acceleration) <= _BEND * system.size(velocity):  # NaN must not pass
-            return math.nan, 0.0
-        objective.move(start + torch.from_numpy(velocity + acceleration))
+        step = velocity
+        if self.acceleration:
+            bend = self._bend(system, factor, start, torch.from_numpy(velocity))
+            if not 2.0 * system.size(bend) <= _BEND * system.size(velocity):  # NaN must not pass
+                return math.nan, 0.0
+            step = velocity + bend
+        objective.move(start + torch.from_numpy(step))
         found = objective.value()
         predicted = self.damping * system.size(velocity) ** 2 - float(system.gradient @ velocity)
         if not math.isfinite(found) or found >= system.loss or predicted <= 0.0:
             return found, 0.0
         return found, (system.loss - found) / predicted
 
+    def _bend(self, system: _System, factor: Any, start: Tensor, velocity: Tensor) -> np.ndarray:
+        """Half the acceleration along the valley: the step that undoes the curvature of the residuals."""
+        objective = system.objective
+        objective.move(start + _PROBE * velocity)
+        ahead = objective.vector()
+        objective.move(start - _PROBE * velocity)
+        curvature = (ahead - 2.0 * system.r + objective.vector()) / _PROBE**2
+        objective.move(start)
+        return 0.5 * system.step(factor, curvature)
+
     def resampled(self) -> None:
         """The damping stays: it says how far the network is linear in its parameters."""
 
     def settings(self) -> dict[str, Any]:
-        return {"damping": self.first, "smallest": self.smallest}
+        return {"damping": self.first, "smallest": self.smallest, "acceleration": self.acceleration}
 
     def state(self) -> dict[str, Any]:
         return {"damping": self.damping}
