@@ -198,6 +198,7 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[s
         text = json.dumps(header, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"the header of {path.name} must hold JSON values only: {error}") from None
+    # Not ascontiguousarray, which gives a number without axes one.
     content = save({k: np.asarray(v, order="C") for k, v in arrays.items()}, metadata={_HEADER: text})
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

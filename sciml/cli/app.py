@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from . import mri, train_dcd, train_multigrid, train_rim  # noqa: F401  (they register their commands)
+from . import mri, train_dcd, train_multigrid, train_pinn, train_rim  # noqa: F401  (they register their commands)
 from .train import app as train_app
 from .variadic import VariadicShape
 

@@ -13,7 +13,7 @@ import torch
 
 from .training import linear_decay
 
-__all__ = ["GradientTraining", "data_parallel", "set_seed"]
+__all__ = ["GradientTraining", "data_parallel", "set_seed", "tensors"]
 
 
 def set_seed(seed: int) -> None:
@@ -108,7 +108,7 @@ class GradientTraining:
 
     def load(self, state: Any) -> None:
         self.load_weights(state["module"])
-        found, like = _tensors(state["optimizer"]["state"]), self._state_after_a_step()
+        found, like = tensors(state["optimizer"]["state"]), self._state_after_a_step()
         for index, kept in found.items():
             if set(kept) != set(like[index]):
                 raise ValueError(f"the optimiser keeps {sorted(kept)}; expected {sorted(like[index])}")
@@ -131,16 +131,16 @@ class GradientTraining:
         return {name: value.detach().clone() for name, value in self.module.state_dict().items()}
 
     def load_weights(self, weights: Any) -> None:
-        self.module.load_state_dict(_tensors(weights))
+        self.module.load_state_dict(tensors(weights))
 
 
-def _tensors(value: Any) -> Any:
+def tensors(value: Any) -> Any:
     """NumPy arrays of a checkpoint as torch tensors."""
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, dict):
-        return {k: _tensors(v) for k, v in value.items()}
-    return [_tensors(v) for v in value] if isinstance(value, list) else value
+        return {k: tensors(v) for k, v in value.items()}
+    return [tensors(v) for v in value] if isinstance(value, list) else value
 
 
 @contextlib.contextmanager

@@ -17,13 +17,16 @@ Examples
 from .finite_sums import check_finite_sum
 from .operators import check_linear_operator, check_operator
 from .preconditioners import check_preconditioner
+from .samplers import check_density, check_sampler
 from .solvers import SOLVER_CHECKS, check_solver
 
 __all__ = [
     "SOLVER_CHECKS",
+    "check_density",
     "check_finite_sum",
     "check_linear_operator",
     "check_operator",
     "check_preconditioner",
+    "check_sampler",
     "check_solver",
 ]

@@ -199,6 +199,7 @@ def test_checkpoints_hold_trees(tmp_path):
     assert found["a"][6:] == [math.inf, 1e-300]
     np.testing.assert_array_equal(found["deep"]["array"], np.arange(3))
     assert found["deep"]["scalar"] == 2
+    assert found["deep"]["scalar"].shape == ()
     np.testing.assert_array_equal(found["numbered"][0]["x"], np.ones(2))
     assert found["numbered"][1] == 3
     with pytest.raises(TypeError, match=r"state\.f is a function; expected an array"):
