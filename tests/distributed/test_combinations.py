@@ -18,7 +18,7 @@ def test_inner_solves_through_petsc(run_on, tmp_path, ranks):
     found = json.loads(report.read_text())
     assert found["heat"]["error"] <= 1e-8
     assert sum(found["heat"]["plays"]) == 6
-    assert found["inclusion"]["status"] == "CONVERGED"
-    assert found["inclusion"]["error"] <= 1e-3
+    assert found["inclusion"]["error"] <= 1e-7
+    assert found["inclusion"]["moved"] > 0.1
     assert found["nested"]["status"] == "CONVERGED"
     assert found["nested"]["iterations"] <= 8
