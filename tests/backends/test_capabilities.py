@@ -1,5 +1,8 @@
 """The capability table agrees with the registries, and its error texts name what works."""
 
+import importlib.util
+from pathlib import Path
+
 import pytest
 
 from sciml.backends.capabilities import BACKENDS, CAPABILITIES, require, supported, supports
@@ -51,3 +54,25 @@ def test_the_table_tells_the_truth(entry, backend):
     else:
         with pytest.raises(TypeError):
             _solve(kind, name, backend)
+
+
+def test_the_documentation_shows_exactly_the_table(tmp_path):
+    """The page is generated: every entry once, a tick where it runs, and the guide includes it."""
+    docs = Path(__file__).parents[2] / "docs"
+    spec = importlib.util.spec_from_file_location("capability_table", docs / "capability_table.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.build(tmp_path)
+    kind, shown = "", {}
+    header, _, *lines = (tmp_path / "generated" / "capabilities.md").read_text().splitlines()
+    assert [cell.strip() for cell in header.split("|")[2:-2]] == list(BACKENDS)
+    for line in lines:
+        name, *marks, note = (cell.strip() for cell in line.split("|")[1:-1])
+        if name.startswith("**"):
+            kind = "M:" if "preconditioner" in name else ""
+            continue
+        assert set(marks) <= {"✓", "–"}
+        ticked = {backend for backend, mark in zip(BACKENDS, marks, strict=True) if mark == "✓"}
+        shown[kind + name.strip("`")] = (ticked, note)
+    assert shown == {name: (set(c.backends), c.note) for name, c in CAPABILITIES.items()}
+    assert "{include} generated/capabilities.md" in (docs / "which_solver.md").read_text()
