@@ -44,3 +44,9 @@ def test_sense(case, tmp_path):
     assert all(claims.values())
     quality = {row["method"]: row["PSNR"] for row in next(iter(content["tables"].values()))}
     assert quality["CG-SENSE"] > quality["zero-filled"] + 5
+
+
+def test_field(case, tmp_path):
+    content, claims = run(case, "combine_field", tmp_path)
+    assert all(claims.values())
+    assert len(content["tables"]["iterations to 0.03 (loose) and 1e-08 (tight)"]) == 24
