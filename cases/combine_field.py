@@ -27,7 +27,6 @@ from sciml.preconditioners import Deflation, Jacobi, Multigrid
 
 GRIDS = {"small": (32, 64, 128), "paper": (64, 128, 256, 512)}
 LOOSE, TIGHT, FACTOR = 3e-2, 1e-8, 3.0
-COLOURS = ("#7F7F7F", "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7", "#000000")
 
 
 def trained(seed: int) -> Field:
@@ -99,26 +98,25 @@ def study(field: Field, grids: tuple[int, ...], tell: Any) -> list[dict[str, Any
 
 
 def figure(rows: list[dict[str, Any]]) -> Any:
-    """Iterations over the grid, for both tolerances."""
+    """Iterations on the largest grid, for both tolerances."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(9.0, 4.4), layout="constrained")
-    axes = drawing.subplots(1, 2)
-    grids = sorted({row["grid"] for row in rows})
+    drawing = Figure(figsize=(9.0, 3.8), layout="constrained")
+    axes = drawing.subplots(1, 2, sharey=True)
+    largest = max(row["grid"] for row in rows)
+    mine = [row for row in rows if row["grid"] == largest]
     for ax, which, rtol in zip(axes, ("loose", "tight"), (LOOSE, TIGHT), strict=True):
-        for name, colour in zip(METHODS, COLOURS, strict=True):
-            values = [row[which] for row in rows if row["method"] == name]
-            style = "--" if "wrong" in name else "-"
-            ax.plot(grids, values, style, marker="o", markersize=4, color=colour, linewidth=1.6, label=name)
-        ax.set(xscale="log", yscale="log", xlabel="cells per side", title=f"to {rtol:g}")
-        ax.set_xticks(grids, [str(n) for n in grids])
-        ax.xaxis.minorticks_off()
-        ax.grid(True, color="0.9", linewidth=0.6)
+        values = [row[which] for row in mine]
+        colours = ["#0072B2" if "field" in row["method"] else "#7F7F7F" for row in mine]
+        colours = ["#D55E00" if "wrong" in row["method"] else c for row, c in zip(mine, colours, strict=True)]
+        lengths = [value - 0.5 for value in values]  # bars begin at 0.5: a logarithm has no zero
+        bars = ax.barh([row["method"] for row in mine], lengths, color=colours, left=0.5)
+        ax.bar_label(bars, [str(v) for v in values], padding=3, fontsize=9)
+        ax.set(xscale="log", xlabel="iterations", title=f"{largest} x {largest}, to {rtol:g}")
+        ax.set_xlim(0.5, 3 * max(values))
         for side in ("top", "right"):
             ax.spines[side].set_visible(False)
-    axes[0].set_ylabel("iterations")
-    handles, labels = axes[0].get_legend_handles_labels()
-    drawing.legend(handles, labels, loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+    axes[0].invert_yaxis()
     return drawing
 
 
