@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files import replaced
+
 __all__ = ["claim", "environment", "installed_versions", "record", "threads", "write_json"]
 
 _RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
@@ -67,10 +69,9 @@ def write_json(path: str | Path, content: dict[str, Any]) -> None:
 
     Values JSON has no word for (NaN, infinity) are written as null.
     """
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    text = json.dumps(_plain(content), indent=2, allow_nan=False) + "\n"
+    with replaced(path) as stream:
+        stream.write(text.encode())
 
 
 def _plain(value: Any) -> Any:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ...files import check_output
 from ...preconditioners.learned_multigrid import Policy
 from ...preconditioners.multigrid.features import FEATURES, geometry_features
 from ...problems import Problem
@@ -219,6 +220,7 @@ def train_multigrid(
     output = Path(output)
     if output.suffix != ".safetensors":
         raise ValueError(f"output is {str(output)!r}; expected a name ending in .safetensors")
+    check_output(output, make_folder=True)
     problems = training_problems() if problems is None else list(problems)
     if not problems:
         raise ValueError("problems is empty; expected at least one (name, Problem)")
