@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import stat
@@ -17,14 +18,18 @@ def write(path, content=b"new"):
         stream.write(content)
 
 
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
 def test_an_error_leaves_the_old_file_and_nothing_beside_it(tmp_path):
     path = tmp_path / "x"
     write(path, b"old")
-    with pytest.raises(RuntimeError, match="halfway"), replaced(path) as stream:
+    with contextlib.suppress(RuntimeError), replaced(path) as stream:
         stream.write(b"new")
-        raise RuntimeError("halfway")
+        raise RuntimeError
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["x"]
+    assert names(tmp_path) == ["x"]
 
 
 def test_a_link_is_followed(tmp_path):
@@ -63,7 +68,7 @@ def test_threads_do_not_share_a_partial_file(tmp_path):
     for thread in threads:
         thread.join()
     assert path.read_bytes() in (b"a" * 1000, b"b" * 1000)
-    assert os.listdir(tmp_path) == ["x"]
+    assert names(tmp_path) == ["x"]
 
 
 @pytest.mark.parametrize("act", [write, check_output], ids=["write", "check"])
@@ -82,7 +87,7 @@ def test_what_cannot_be_written_is_named(tmp_path, act, name, message):
     with pytest.raises(OSError, match=message) as caught:
         act(tmp_path / name)
     assert str(tmp_path / name) in str(caught.value)
-    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+    assert names(tmp_path) == ["file", "folder"]
 
 
 @pytest.mark.parametrize(
@@ -101,12 +106,12 @@ def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path, act):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(path) in str(caught.value)
     assert path.read_bytes() == b"old"
-    assert os.listdir(tmp_path) == ["x"]
+    assert names(tmp_path) == ["x"]
 
 
 def test_checking_leaves_nothing(tmp_path):
     check_output(None)
     check_output(tmp_path / "x")
     check_output(tmp_path / "deep" / "x", make_folder=True)
-    assert os.listdir(tmp_path) == ["deep"]
-    assert os.listdir(tmp_path / "deep") == []
+    assert names(tmp_path) == ["deep"]
+    assert names(tmp_path / "deep") == []
