@@ -30,9 +30,10 @@ def own_problems(masks: Sequence[Path]) -> list[tuple[str, Problem]]:
                 f"{path}: holds {solid.dtype} of shape {solid.shape}; "
                 "expected bool with two or three axes, True in solid cells"
             )
-        if not solid.size or solid.all():
-            raise ValueError(f"{path}: has shape {solid.shape} and no fluid cell; expected at least one")
-        out.append((path.stem, poisson(solid.shape, bc="open-top", obstacles=_filled(solid))))
+        try:
+            out.append((path.stem, poisson(solid.shape, bc="open-top", obstacles=_filled(solid))))
+        except ValueError as error:  # no fluid, or none that an open side reaches
+            raise ValueError(f"{path}: {error}") from None
     return out
 
 
