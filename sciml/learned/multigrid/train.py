@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +175,10 @@ def train_multigrid(
     rates: Rates | None = None,
     settings: Sequence[dict[str, Any]] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
     resume: bool = True,
     progress: bool | None = None,
+    callback: Callable[[int, Mapping[str, float]], bool | None] | None = None,
     command: str = "train_multigrid(...)",
 ) -> History:
     """Train multigrid parameters for a set of problems and write a weight file.
@@ -196,7 +198,7 @@ def train_multigrid(
         The cost model of the machine (see `sciml.learned.multigrid.cost.calibrate`).
     settings : list of dict, optional
         The grid to start from, arguments of `Multigrid`; by default `sciml.learned.multigrid.search.GRID`.
-    checkpoint, resume, progress
+    checkpoint, checkpoint_every, resume, progress, callback
         As in `sciml.learned.fit`.
     command : str
         Kept in the file.
@@ -231,8 +233,10 @@ def train_multigrid(
         training,
         steps=training.steps,
         checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
         resume=resume,
         progress=progress,
+        callback=callback,
         label="multigrid",
         fingerprint={
             "members": members,
