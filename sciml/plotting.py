@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from .backends.namespace import Array, to_numpy
+from .files import replaced
 
 __all__ = ["check_format", "convergence", "field", "new_axes", "save", "scaling", "solution", "training"]
 
@@ -291,7 +292,8 @@ def save(drawing: Any, path: str | Path) -> None:
     figure = drawing
     while not hasattr(figure, "savefig"):  # axes may stand in a figure within a figure
         figure = figure.figure
-    figure.savefig(path, dpi=160)
+    with replaced(path) as stream:
+        figure.savefig(stream, dpi=160, format=Path(path).suffix.lstrip(".").lower())
 
 
 def check_format(path: str | Path) -> None:

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from .files import replaced
+
 __all__ = ["KINDS", "WeightFile", "load_weights", "save_weights", "shipped", "shipped_names"]
 
 FORMAT = 1
@@ -200,16 +202,8 @@ def write_arrays(path: Path, arrays: Mapping[str, np.ndarray], header: Mapping[s
         raise ValueError(f"the header of {path.name} must hold JSON values only: {error}") from None
     # Not ascontiguousarray, which gives a number without axes one.
     content = save({k: np.asarray(v, order="C") for k, v in arrays.items()}, metadata={_HEADER: text})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with replaced(path, make_folder=True) as stream:
+        stream.write(content)
 
 
 def read_arrays(path: Path, what: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

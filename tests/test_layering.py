@@ -23,6 +23,7 @@ LAYERS = [
     {"operators"},
     {"backends"},
     {"weights"},
+    {"files"},
 ]
 """From the top down. Packages of one layer may use each other."""
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import check_output
+
 __all__ = ["MODELS", "run_discover"]
 
 
@@ -104,6 +106,8 @@ def run_discover(
         raise ValueError(f"unknown model {model!r}; expected one of {', '.join(MODELS)}")
     if plot is not None:
         check_format(plot)
+    for path in (save, plot, json):
+        check_output(path)
     level = _noise(noise)
     observations, stored = _snapshots(data, window)
     if level is None:

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ..files import check_output
+
 __all__ = ["app"]
 
 app = typer.Typer(no_args_is_help=True, help="Magnetic resonance imaging: bring in data.")
@@ -75,8 +77,7 @@ def run_import(
 
     if out.suffix != ".npz":
         raise ValueError(f"--out is {out}; expected a name ending in .npz")
-    if not out.resolve().parent.is_dir():
-        raise FileNotFoundError(f"cannot write {out}: no such folder")
+    check_output(out)
     data = _read(file, slices, rows, settings, acs)
     console = Console()
     console.print(

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files import replaced
+
 __all__ = [
     "claim",
     "environment",
@@ -78,10 +80,8 @@ def write_json(path: str | Path, content: dict[str, Any]) -> None:
 
 def write_text(path: str | Path, text: str) -> None:
     """Write a file in one step, so that an interrupted run leaves no half file behind."""
-    path = Path(path)
-    temporary = path.with_name(path.name + ".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replaced(path) as stream:
+        stream.write(text.encode())
 
 
 def plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..files import check_output
 from ..problems.problem import Problem
 from .memory import PeakMemory
 from .methods import Method, Run, parse_methods, run_method
@@ -197,8 +198,7 @@ def warm_up(methods: Iterable[Method], small: Problem, rtol: float, tell: Callab
 def _check_outputs(*paths: Path | None) -> None:
     """Refuse files that cannot be written now, not after minutes of work."""
     for path in paths:
-        if path is not None and not path.resolve().parent.is_dir():
-            raise FileNotFoundError(f"cannot write {path}: no such folder")
+        check_output(path)
     if paths[0] is not None:
         from ..plotting import check_format
 

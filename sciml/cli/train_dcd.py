@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..files import check_output
 from .train import Checkpoint, Output, Resume, Seed, Steps, app
 from .variadic import VariadicShape
 
@@ -45,6 +46,7 @@ def dcd(
 
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {output}; expected a name ending in .safetensors")
+    check_output(output, make_folder=True)
     A = poisson(shape, bc=parse_bc(bc)).A
     data: Any = None
     if modes is None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from ..files import check_output
 from .train import Checkpoint, Output, Resume, Seed, app
 
 __all__: list[str] = []
@@ -41,6 +42,7 @@ def multigrid(
     from ..learned.multigrid.own import own_problems, rates_of_this_machine
     from ..learned.multigrid.train import training_problems
 
+    check_output(output, make_folder=True)
     problems = own_problems(mask or [])
     if families is not None or not problems:
         names = None if families is None else [name.strip() for name in families.split(",")]

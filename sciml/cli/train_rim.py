@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..files import check_output
 from .train import Checkpoint, Output, Resume, Seed, Steps, app
 
 __all__ = ["rim"]
@@ -53,6 +54,7 @@ def rim(
 
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {output}; expected a name ending in .safetensors")
+    check_output(output, make_folder=True)
     model: Any = RIM(
         cell=cell, channels=channels, step=step, steps=unrolled, cascades=cascades, consistency=consistency,
         seed=seed,

@@ -19,6 +19,7 @@ import numpy as np
 import scipy.sparse
 
 from .guard import FileError
+from .sparse import check_indices
 
 __all__ = ["read_mat"]
 
@@ -144,7 +145,7 @@ class _Variable:
         if not 0 <= count <= min(rows.size, entries.size):
             raise FileError(f"truncated: sparse variable {self.name!r} announces {count} entries")
         matrix = scipy.sparse.csc_array((entries[:count], rows[:count], starts), shape=self.shape)
-        matrix.check_format(full_check=True)  # indices out of range would read foreign memory
+        check_indices(matrix)
         return matrix
 
     def _entries(self, parts: list[_Element]) -> np.ndarray:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from .guard import COMPRESSION, FileError
+from .sparse import check_rows
 
-__all__ = ["check_rows", "read_mtx"]
+__all__ = ["read_mtx"]
 
 
 def read_mtx(path: Path) -> Any:
@@ -35,13 +36,3 @@ def read_mtx(path: Path) -> Any:
     if layout == "coordinate":
         check_rows(rows, columns, entries if symmetry == "general" else 2 * entries)
     return scipy.io.mmread(str(path))
-
-
-def check_rows(rows: int, columns: int, entries: int) -> None:
-    """Refuse sparse headers whose row pointers alone would fill the memory."""
-    if rows == columns and rows > entries:
-        raise FileError(
-            f"the matrix has {rows} rows but at most {entries} entries: a row is empty, so it is singular"
-        )
-    if max(rows, columns) > max(16 * entries, 2**20):
-        raise FileError(f"a {rows}x{columns} matrix with {entries} entries; expected a square system")

@@ -160,7 +160,8 @@ def fit(
         Steps between validations; a twentieth of the run by default.
     checkpoint : path, optional
         ``.safetensors`` file that holds the run; written atomically every `checkpoint_every` seconds, on
-        Ctrl-C and SIGTERM after the step at hand, and at the end. An existing one is resumed from.
+        Ctrl-C and SIGTERM after the step at hand, and at the end. An existing one is resumed from. Where it
+        cannot be written the run does not start; where that happens later, it goes on with a warning.
     checkpoint_every : float
         Seconds; 0 writes after every step.
     resume : bool
@@ -199,7 +200,7 @@ def fit(
         raise ValueError(f"checkpoint is {str(path)!r}; expected a name ending in .safetensors")
     if path is not None and resume and path.exists():
         run.restore(path)
-    elif path is not None:
+    if path is not None:
         run.save(path)  # a directory that cannot be written is reported before any work
     saved = time.monotonic()
     history = run.history
@@ -214,9 +215,11 @@ def fit(
             if callback is not None and callback(history.steps, metrics):
                 history.stopped = "callback"
             if path is not None and time.monotonic() - saved >= checkpoint_every:
-                run.save(path)
+                run.try_to_save(path)
                 saved = time.monotonic()
-        if path is not None:
+        if path is not None and not interrupted:
+            run.try_to_save(path)
+        elif path is not None:
             run.save(path)
     if interrupted:
         raise KeyboardInterrupt
@@ -282,6 +285,17 @@ class _Run:
                 "state": self.trainable.state(),
             },
         )
+
+    def try_to_save(self, path: Path) -> None:
+        """Save; a disk that is full for a while must not end days of training."""
+        try:
+            self.save(path)
+        except OSError as error:
+            warnings.warn(
+                f"{error}; the training goes on, and the checkpoint before this one is kept",
+                TrainingWarning,
+                stacklevel=3,
+            )
 
     def restore(self, path: Path) -> None:
         content = run_state(path)

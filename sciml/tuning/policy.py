@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import math
 import os
-import tempfile
 from collections.abc import Iterable, Sequence
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ..files import replaced
 from .states import FORMAT, alike, check_count, decode, encode, read_state, require
 
 __all__ = ["Policy", "check_interval", "check_number", "omega_grid"]
@@ -110,18 +109,9 @@ class Policy:
     # -- saving -------------------------------------------------------------------------------
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what has been learned to `path` (JSON), atomically: a reader sees the old file or the new."""
-        state = {"format": FORMAT, **self._state()}
-        target = Path(path)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=target.name, suffix=".part")
-        try:
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        text = json.dumps({"format": FORMAT, **self._state()})
+        with replaced(path) as stream:
+            stream.write(text.encode())
 
     def load(self, path: str | os.PathLike[str]) -> Policy:
         """Continue from a file written by `save` of a policy with the same settings; returns ``self``.

@@ -14,9 +14,10 @@ from .mutations import mutate
 
 __all__ = ["run_command"]
 
+# No word may lead out of the folder: commands write to what they are given.
 WORDS = (
     "", "-1", "0", "1", "2", "1.5", "nan", "inf", "-inf", "1e999", "x", "a,b", ",", ":", "::", "1:2", "[red]",
-    "--", "..", "/", "/dev/null", "no/such/folder/f", "cg", "cg+", "+", "cg+jacobi", "auto", "poisson",
+    "--", ".", "no/such/folder/f", "cg", "cg+", "+", "cg+jacobi", "auto", "poisson",
     "random", "ö🙂", "99999999999999999999", "neumann", "periodic,neumann", "neumann:", "balls", "float32",
     "torch", "cupy", "%s",
 )  # fmt: skip

@@ -171,6 +171,9 @@ def _judged(read: Callable[[], Any], path: Path | None) -> tuple[str, str]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings(
+                "ignore", category=UserWarning, module="nibabel"
+            )  # about what it reads on
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
             read()
     except SlowError:

@@ -208,6 +208,10 @@ REFUSED = {
     "lying.npz": (npz_member("A.npy", npy_header((10**5, 10**5)) + b"\0" * 8), "truncated"),
     "negative.npz": (npz_member("A.npy", npy_header((-1, -3)) + b"\0" * 8), "sizes that are not negative"),
     "float-index.npz": (sparse_parts(indices=np.array([0.0, np.nan, 1.0])), "expected integers"),
+    "wrapped-starts.npz": (
+        sparse_parts(indptr=np.array([0, 2**31 - 1, -(2**31), 3], dtype=np.int32)),
+        "begin where they cannot",
+    ),
     "pickle.npz": (npz_of(A=np.array([[{}]], dtype=object)), "Python objects, which are never loaded"),
     "words.npz": (npz_of(A=np.array([["a"]])), "expected real numbers"),
     "no-matrix.npz": (npz_of(u=np.ones(3), v=np.ones(4)), "which variable is the matrix"),

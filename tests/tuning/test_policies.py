@@ -191,7 +191,7 @@ def test_saving_is_atomic(make, tmp_path: Path, monkeypatch):
     def fail(*args, **kwargs):
         raise OSError("disk full")
 
-    monkeypatch.setattr(json, "dump", fail)
+    monkeypatch.setattr("os.fsync", fail)
     with pytest.raises(OSError, match="disk full"):
         policy.save(path)
     assert path.read_text() == before

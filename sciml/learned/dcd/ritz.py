@@ -107,7 +107,7 @@ def _lanczos(
     """The tridiagonal matrix; the basis goes to `path`, row by row."""
     n = A.shape[0]
     steps = min(steps, n)
-    basis = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(steps, n))
+    basis = _new(path, (steps, n))
     v = np.random.default_rng(seed).standard_normal(A.in_shape)
     fluid = getattr(A, "fluid", None)
     v = A(v if fluid is None else np.where(fluid, v, 0.0)).reshape(-1)
@@ -134,11 +134,20 @@ def _lanczos(
     return np.array(diagonal), np.array(beside)
 
 
+def _new(path: Path, shape: tuple[int, int]) -> np.memmap:
+    """A new array on disk, with room for all of it: a disk that is full later would end the process."""
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, path.stat().st_size)
+    return array
+
+
 def _combine(path: Path, combinations: np.ndarray, target: Path) -> None:
     """``combinationsᵀ @ basis``, a few columns of the grid at a time."""
     basis = np.load(path, mmap_mode="r")[: combinations.shape[0]]
     shape = (combinations.shape[1], basis.shape[1])
-    vectors = np.lib.format.open_memmap(target, mode="w+", dtype=np.float32, shape=shape)
+    vectors = _new(target, shape)
     for start in range(0, basis.shape[1], COLUMNS):
         part = slice(start, start + COLUMNS)
         vectors[:, part] = combinations.T @ np.asarray(basis[:, part], dtype=np.float64)
@@ -187,8 +196,9 @@ class RitzModes:
         if self.vectors.dtype != np.float32:
             raise ValueError(f"{parts['vectors']}: holds {self.vectors.dtype} numbers; expected float32")
         usable = self.values.dtype.kind == "f" and self.values.ndim == 1
-        if not usable or not np.all((self.values > 0) & (self.values < np.finfo(np.float32).max)):
-            raise ValueError(f"{parts['values']}: holds a Ritz value that is not positive and finite")
+        single = np.finfo(np.float32)
+        if not usable or not np.all((self.values >= 1 / single.max) & (self.values <= single.max)):
+            raise ValueError(f"{parts['values']}: holds a Ritz value that is no positive number in float32")
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Solutions ``(size, *shape)``, float32."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
+from ...files import replaced
 from .correct import corrected
 from .library import Library, Term, term_from_form
 
@@ -171,9 +172,9 @@ class ModelError:
             "candidates": list(self.candidates),
             "info": self.info,
         }
-        temporary = path.with_name(path.name + ".part")
-        temporary.write_text(json.dumps(_plain(content), indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        temporary.replace(path)
+        text = json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
+        with replaced(path) as stream:
+            stream.write(text.encode())
         return path
 
     @classmethod

@@ -30,7 +30,10 @@ def own_problems(masks: Sequence[Path]) -> list[tuple[str, Problem]]:
                 f"{path}: holds {solid.dtype} of shape {solid.shape}; "
                 "expected bool with two or three axes, True in solid cells"
             )
-        out.append((path.stem, poisson(solid.shape, bc="open-top", obstacles=_filled(solid))))
+        try:
+            out.append((path.stem, poisson(solid.shape, bc="open-top", obstacles=_filled(solid))))
+        except ValueError as error:  # no fluid, or none that an open side reaches
+            raise ValueError(f"{path}: {error}") from None
     return out
 
 

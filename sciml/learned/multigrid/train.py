@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from ...files import check_output
 from ...preconditioners.learned_multigrid import Policy
 from ...preconditioners.multigrid.features import FEATURES, geometry_features
 from ...problems import Problem
@@ -174,8 +175,10 @@ def train_multigrid(
     rates: Rates | None = None,
     settings: Sequence[dict[str, Any]] | None = None,
     checkpoint: str | os.PathLike[str] | None = None,
+    checkpoint_every: float = 60.0,
     resume: bool = True,
     progress: bool | None = None,
+    callback: Callable[[int, Mapping[str, float]], bool | None] | None = None,
     command: str = "train_multigrid(...)",
 ) -> History:
     """Train multigrid parameters for a set of problems and write a weight file.
@@ -195,7 +198,7 @@ def train_multigrid(
         The cost model of the machine (see `sciml.learned.multigrid.cost.calibrate`).
     settings : list of dict, optional
         The grid to start from, arguments of `Multigrid`; by default `sciml.learned.multigrid.search.GRID`.
-    checkpoint, resume, progress
+    checkpoint, checkpoint_every, resume, progress, callback
         As in `sciml.learned.fit`.
     command : str
         Kept in the file.
@@ -219,6 +222,7 @@ def train_multigrid(
     output = Path(output)
     if output.suffix != ".safetensors":
         raise ValueError(f"output is {str(output)!r}; expected a name ending in .safetensors")
+    check_output(output, make_folder=True)
     problems = training_problems() if problems is None else list(problems)
     if not problems:
         raise ValueError("problems is empty; expected at least one (name, Problem)")
@@ -229,8 +233,10 @@ def train_multigrid(
         training,
         steps=training.steps,
         checkpoint=checkpoint,
+        checkpoint_every=checkpoint_every,
         resume=resume,
         progress=progress,
+        callback=callback,
         label="multigrid",
         fingerprint={
             "members": members,

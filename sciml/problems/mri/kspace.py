@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...files import replaced
 from ...io import load_arrays
 from ...operators.fourier import centred_fft, centred_ifft
 from .calibration import espirit_maps, low_resolution_maps
@@ -86,7 +87,7 @@ class KSpaceData:
     def save(self, path: str | Path) -> None:
         """Write an ``.npz`` file that `load_kspace` reads."""
         content = {name: value for name, value in vars(self).items() if value is not None}
-        with Path(path).open("wb") as file:
+        with replaced(path) as file:
             np.savez_compressed(file, **content)
 
     def __repr__(self) -> str:

@@ -119,6 +119,8 @@ def read_ismrmrd(
     noise = [r.data for r in readouts if r.flags >> (ismrmrd.ACQ_IS_NOISE_MEASUREMENT - 1) & 1]
     others = sum(1 << (getattr(ismrmrd, f"ACQ_IS_{name}") - 1) for name in _NO_IMAGE)
     lines = [r for r in readouts if r.repetition == repetition and not r.flags & others]
+    if not all(np.isfinite(part).all() for part in noise):
+        raise ValueError(f"{path}: its noise measurement holds a value that is not finite")
     if not lines:
         raise ValueError(f"{path}: holds no readout of repetition {repetition} (of {len(readouts)} readouts)")
     data = _sorted_readouts(path, lines, noise, (encoded.y, encoded.x), wanted.x, encoding.encodingLimits)
@@ -225,7 +227,11 @@ def _sorted_readouts(
     kspace = remove_oversampling(kspace, width, axis=-1)
     sampled = count.sum(axis=0) > 0
     mask = np.broadcast_to(sampled[:, None], kspace.shape[-2:])
-    sigma = float(np.sqrt(np.mean([np.mean(np.abs(part) ** 2) for part in noise]))) if noise else float("nan")
+    sigma = (
+        float(np.sqrt(np.mean([np.mean(np.abs(part).astype(float) ** 2) for part in noise])))
+        if noise
+        else float("nan")
+    )
     return checked(path, kspace, mask, None, None, sigma, f"measured, {path.name} (ISMRMRD)")
 
 

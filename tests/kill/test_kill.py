@@ -1,0 +1,22 @@
+"""A few kills of every training; ``cd tests && python -m kill`` does many."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks processes that have torch loaded")
+@pytest.mark.parametrize("name", ["dcd", "multigrid", "rim"])
+def test_a_killed_training_ends_with_the_weights_of_an_untouched_one(name):
+    pytest.importorskip("torch")
+    done = subprocess.run(
+        [sys.executable, "-m", "kill", "--only", name, "--kills", "2"],
+        cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "identical" in done.stdout
