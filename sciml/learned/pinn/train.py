@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -109,10 +110,10 @@ def train_pinn(
     if field.problem is not problem:
         raise ValueError(f"field belongs to {field.problem.name!r}; expected one of the problem given")
     chooser = _sampler(sampler, problem)
+    started = time.process_time()
     training = _Training(field, chooser, phases, seed)
     judge = training.held_out(held_out)
     total = sum(phase.steps for phase in phases)
-    started = time.process_time()
 
     def stop(done: int, metrics: Mapping[str, float]) -> bool:
         late = core_seconds is not None and time.process_time() - started >= core_seconds
@@ -170,7 +171,9 @@ class _Training:
             raise ValueError(f"held_out is {n!r}; expected at least 2 points")
         domain = self.field.problem.domain
         uniform = Points.plain(domain.sample(n - n // 2, stream(self.seed, 0, HELD_OUT)))
-        chosen = self.sampler.sample(self.field.problem.zero_residual, n // 2, stream(self.seed, 1, HELD_OUT))
+        # A copy draws: a sampler that keeps points would train on these.
+        chooser = copy.deepcopy(self.sampler)
+        chosen = chooser.sample(self.field.problem.zero_residual, n // 2, stream(self.seed, 1, HELD_OUT))
         both = Points(torch.cat([uniform.x, chosen.x]), torch.cat([uniform.weight, chosen.weight]))
         return self._objective(both, self._conditions(stream(self.seed, 2, HELD_OUT)))
 
