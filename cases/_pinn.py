@@ -13,13 +13,13 @@ import numpy as np
 COLOURS = {
     "aas": "#D55E00", "rad": "#0072B2", "uniform": "#7F7F7F", "fixed uniform": "#000000", "das-r": "#009E73",
     "das-g": "#56B4E9", "rar": "#CC79A7", "rar-d": "#E69F00", "r3": "#8C6D31", "sobol": "#9467BD",
-    "halton": "#BCBD22",
+    "halton": "#BCBD22", "aas, soft boundary": "#E69F00",
 }  # fmt: skip
 
 
 @dataclass
 class Run:
-    """One training: the field, its sampler, and weights along the way."""
+    """One training: the field, its sampler, and weights along the way, the chosen ones last."""
 
     field: Any
     sampler: Any
@@ -27,7 +27,7 @@ class Run:
     core_seconds: float
     snapshots: list[tuple[float, Any]] = field(default_factory=list)
 
-    def curve(self, error: Any) -> list[tuple[float, float]]:
+    def curve(self, error: Any) -> list[tuple[float, Any]]:
         """Core-seconds and ``error(field)`` along the way; the field is left as it is."""
         import torch
 
@@ -61,7 +61,8 @@ def run(
         problem, sampler=sampler, field=trained, seed=seed, core_seconds=budget, progress=False,
         callback=callback, **settings,
     )  # fmt: skip
-    return Run(trained, sampler, history, time.process_time() - begin, kept)
+    spent = time.process_time() - begin
+    return Run(trained, sampler, history, spent, [*kept, (spent, trained.net.theta.detach().clone())])
 
 
 def square_grid(n: int) -> Any:
@@ -81,11 +82,9 @@ def draw_curves(ax: Any, curves: dict[str, list[list[tuple[float, float]]]], lab
     """Errors over core-seconds: the median of the seeds as a line, all of them as a band."""
     for name, seeds in curves.items():
         length = min(len(curve) for curve in seeds)
-        if not length:
-            continue
         values = np.array([[value for _, value in curve[:length]] for curve in seeds])
         seconds = np.mean([[at for at, _ in curve[:length]] for curve in seeds], axis=0)
-        colour = COLOURS[name.split(" +")[0]]
+        colour = COLOURS[name]
         ax.plot(seconds, np.median(values, axis=0), color=colour, linewidth=1.7, label=name)
         if len(seeds) > 1:
             ax.fill_between(seconds, values.min(0), values.max(0), color=colour, alpha=0.15, linewidth=0)

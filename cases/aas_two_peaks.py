@@ -30,6 +30,11 @@ SCHEDULE = {
 }
 SCARCE = 1000
 SAMPLERS = ("aas", "rad", "uniform")
+AAS: dict[str, Any] = {}
+"""Settings other than the defaults."""
+
+STEPS = 400
+"""Of the densities that are compared with the exact maximiser."""
 
 FIELDS = {
     "wave": ("(1 + sin πx cos πy)²", 16, 0.3),
@@ -63,7 +68,7 @@ def oracle(name: str, kind: str, seed: int) -> tuple[dict[str, Any], Any, Any]:
     x = centres(3 * bins)
     target, weight = squared_residual(name, x), torch.full((len(x),), 4.0 / len(x), dtype=torch.float64)
     begin = time.process_time()
-    fit_density(density, lambda: -penalised_mean(density, x, target, weight, beta), steps=400)
+    fit_density(density, lambda: -penalised_mean(density, x, target, weight, beta), steps=STEPS)
     seconds = time.process_time() - begin
     with torch.no_grad():
         p = density.log_prob(centres(256)).exp()
@@ -91,7 +96,7 @@ def sampler(name: str, domain: Any) -> Any:
 
     if name == "fixed uniform":
         return KINDS["uniform"](domain, fresh=False)
-    return KINDS[name](domain)
+    return KINDS[name](domain, **(AAS if name == "aas" else {}))
 
 
 def errors(field: Any) -> dict[str, float]:
@@ -127,28 +132,33 @@ def figure(problem: Any, runs: dict[str, list[Run]], oracle_pair: tuple[Any, Any
 
     with torch.no_grad():
         p = density.log_prob(square_grid(256)).exp().reshape(256, 256)
-    image = axes[0, 2].imshow(np.log10(p.T), origin="lower", extent=extent, cmap="viridis", vmin=-3)
+    image = axes[0, 2].imshow(p.T.log10().numpy(), origin="lower", extent=extent, cmap="viridis", vmin=-3)
     axes[0, 2].set_title("AAS: log$_{10}$ of the density at the end", fontsize=10)
     drawing.colorbar(image, ax=axes[0, 2])
-    x = best.sampler.memory["x"]
+    x = best.sampler.memory["x"].numpy()
     axes[0, 3].plot(x[:, 0], x[:, 1], ".", color="#D55E00", markersize=1.2)
     axes[0, 3].set(title="AAS: the last points", xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
     axes[0, 3].title.set_fontsize(10)
-    draw_curves(axes[1, 0], curves(runs, "relative"), "relative $L^2$ error")
-    draw_curves(axes[1, 1], curves(runs, "max"), "largest error")
+    curves = {name: [made.curve(errors) for made in seeds] for name, seeds in runs.items()}
+    for ax, metric, label in (
+        (axes[1, 0], "relative", "relative $L^2$ error"), (axes[1, 1], "max", "largest error"),
+    ):  # fmt: skip
+        picked = {n: [[(s, e[metric]) for s, e in curve] for curve in c] for n, c in curves.items()}
+        draw_curves(ax, picked, label)
     exact_values = problem.exact(square_grid(256))
     for ax, name in ((axes[1, 2], "aas"), (axes[1, 3], "uniform")):
         gap = (runs[name][0].field(square_grid(256)) - exact_values).abs().reshape(256, 256)
         image = ax.imshow(
-            np.log10(gap.T.clamp(min=1e-6)), origin="lower", extent=extent, cmap="magma", vmin=-5, vmax=0
+            gap.T.clamp(min=1e-6).log10().numpy(),
+            origin="lower",
+            extent=extent,
+            cmap="magma",
+            vmin=-5,
+            vmax=0,
         )
         ax.set_title(f"{name.upper() if name == 'aas' else name}: log$_{{10}}$ of the error", fontsize=10)
     drawing.colorbar(image, ax=axes[1, 3])
     return drawing
-
-
-def curves(runs: dict[str, list[Run]], metric: str) -> dict[str, list[list[tuple[float, float]]]]:
-    return {name: [made.curve(lambda f: errors(f)[metric]) for made in seeds] for name, seeds in runs.items()}
 
 
 def compare(
