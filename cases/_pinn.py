@@ -73,6 +73,18 @@ def square_grid(n: int) -> Any:
     return torch.stack(torch.meshgrid(axis, axis, indexing="ij"), -1).reshape(-1, 2)
 
 
+def add_seeds(arguments: Any, default: dict[str, int]) -> None:
+    """The argument that says how many seeds run, from ``--seed`` on."""
+    text = ", ".join(f"{count} at size {size}" for size, count in default.items())
+    arguments.add_argument("--seeds", type=int, help=f"how many, from --seed on; {text}")
+
+
+def seeds(given: Any, default: dict[str, int]) -> range:
+    """The seeds of a run."""
+    count = default[given.size] if given.seeds is None else given.seeds
+    return range(given.seed, given.seed + count)
+
+
 def median(rows: Sequence[dict[str, Any]], name: str) -> float:
     """Median of a column."""
     return float(statistics.median(row[name] for row in rows))

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 from _common import Case, parser, progress
-from _pinn import Run, draw_curves, median, run
+from _pinn import Run, add_seeds, draw_curves, median, run, seeds
 
 DIMENSION = {"small": 5, "paper": 10}
 SEEDS = {"small": 1, "paper": 3}
@@ -144,16 +144,21 @@ def figure(runs: dict[str, list[Run]], size: str) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    given = parser(__doc__).parse_args(argv)
+    arguments = parser(__doc__)
+    add_seeds(arguments, SEEDS)
+    arguments.add_argument(
+        "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs all"
+    )
+    given = arguments.parse_args(argv)
     import torch
 
     torch.set_num_threads(1)  # core-seconds are compared
     case, size = Case("aas_10d", given), given.size
     rows: list[dict[str, Any]] = []
-    runs: dict[str, list[Run]] = {name: [] for name in SETTINGS}
+    runs: dict[str, list[Run]] = {name: [] for name in given.samplers}
     with progress() as tell:
-        for seed in range(given.seed, given.seed + SEEDS[size]):
-            for name in SETTINGS:
+        for seed in seeds(given, SEEDS):
+            for name in given.samplers:
                 tell(f"{name}, seed {seed}")
                 made = train(name, size, seed)
                 runs[name].append(made)
@@ -170,14 +175,16 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             seed="", peak=".2e", box=".2e", box_standard_error=".1e", held_out=".2e", parameters="", steps="",
             core_seconds=".0f",
         )  # fmt: skip
-        medians = {n: [r for r in rows if r["sampler"] == n] for n in SETTINGS}
-        aas, uniform = (median(medians[n], "peak") for n in ("aas", "uniform"))
-        if size == "paper":
-            case.claim("AAS + LM: relative error at the peak", aas, "<=", 1e-3)
-            case.claim("AAS + LM: relative error over the box", median(medians["aas"], "box"), "<=", 0.3)
-            case.claim("uniform points + LM: relative error at the peak", uniform, ">=", 0.9)
-        case.claim("error at the peak over that of uniform points", aas / uniform, "<=", 0.1)
-        if given.plot is not None:
+        by = {n: [r for r in rows if r["sampler"] == n] for n in given.samplers}
+        if size == "paper" and "aas" in by:
+            case.claim("AAS + LM: relative error at the peak", median(by["aas"], "peak"), "<=", 1e-3)
+            case.claim("AAS + LM: relative error over the box", median(by["aas"], "box"), "<=", 0.3)
+        if size == "paper" and "uniform" in by:
+            case.claim("uniform + LM: relative error at the peak", median(by["uniform"], "peak"), ">=", 0.9)
+        if {"aas", "uniform"} <= set(by):
+            gain = median(by["uniform"], "peak") / median(by["aas"], "peak")
+            case.claim("error at the peak, uniform points over AAS", gain, ">=", 10.0)
+        if given.plot is not None and len(by) == len(SETTINGS):
             tell("figure")
             case.save_figure(figure(runs, size))
     return case.finish()

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from _common import Case, parser, progress
-from _pinn import Run, draw_curves, median, run, square_grid
+from _pinn import Run, add_seeds, draw_curves, median, run, seeds, square_grid
 
 SEEDS = {"small": 1, "paper": 3}
 BUDGET = {"small": 14.0, "paper": 300.0}
@@ -30,6 +30,7 @@ SCHEDULE = {
 }
 SCARCE = 1000
 SAMPLERS = ("aas", "rad", "uniform")
+PARTS = ("density", "plenty", "scarce")
 AAS: dict[str, Any] = {}
 """Settings other than the defaults."""
 
@@ -170,7 +171,7 @@ def compare(
     problem = PROBLEMS["two_peaks"]()
     runs: dict[str, list[Run]] = {name: [] for name in names}
     rows = []
-    for seed in range(case.arguments.seed, case.arguments.seed + SEEDS[case.arguments.size]):
+    for seed in seeds(case.arguments, SEEDS):
         for name in names:
             tell(f"{title}: {name}, seed {seed}")
             made = run(
@@ -186,53 +187,74 @@ def compare(
     return problem, runs, {n: median([r for r in rows if r["sampler"] == n], "relative_L2") for n in names}
 
 
+def density_part(case: Case, tell: Any) -> tuple[Any, Any]:
+    """The oracle; returns exact and trained density of the two bumps, for the figure."""
+    tell("density against the exact maximiser")
+    kinds = [("wave", "knothe-rosenblatt"), ("two bumps", "knothe-rosenblatt"), ("wave", "krnet")]
+    tried = {
+        (name, kind, seed): oracle(name, kind, seed)
+        for name, kind in kinds for seed in seeds(case.arguments, SEEDS)
+    }  # fmt: skip
+    rows = [found for found, _, _ in tried.values()]
+    case.table(
+        "density against the exact maximiser (lowest and highest: of the maximiser, uniform is 1)", rows,
+        squared_residual="", density="", beta="g", seed="", lowest=".2f", highest=".2f", error=".4f",
+        mass=".8f", inverse=".1e", core_seconds=".1f",
+    )  # fmt: skip
+    ours = [r for r in rows if r["density"] == "knothe-rosenblatt"]
+    for name in FIELDS:
+        mine = [r for r in ours if r["squared_residual"] == FIELDS[name][0]]
+        case.claim(f"density against the exact maximiser, {name}", median(mine, "error"), "<=", 0.03)
+    case.claim("largest error of the inverse", max(r["inverse"] for r in ours), "<=", 1e-10)
+    case.claim("largest deviation of the mass from 1", max(abs(r["mass"] - 1) for r in ours), "<=", 1e-6)
+    return tried["two bumps", "knothe-rosenblatt", case.arguments.seed][1:]
+
+
+def plenty_part(case: Case, tell: Any) -> tuple[Any, dict[str, list[Run]]]:
+    """As many points as a network of this size needs."""
+    size = case.arguments.size
+    title = f"Adam + LM, {BUDGET[size]:g} core-seconds"
+    problem, runs, medians = compare(case, tell, SAMPLERS, BUDGET[size], SCHEDULE[size], title)
+    if size == "paper":
+        peak = [errors(made.field)["max"] for made in runs["aas"]]
+        case.claim("AAS + LM: relative L2 error", medians["aas"], "<=", 3e-3)
+        case.claim("AAS + LM: largest error", float(np.median(peak)), "<=", 6e-4)
+    case.claim("AAS: error over that of fresh uniform points", medians["aas"] / medians["uniform"], "<=", 1.0)
+    return problem, runs
+
+
+def scarce_part(case: Case, tell: Any) -> None:
+    """Fewer points than parameters."""
+    size = case.arguments.size
+    schedule = {**SCHEDULE[size], "points": (SCARCE, SCARCE)}
+    title = f"{SCARCE} points at a time, {SCARCE_BUDGET[size]:g} core-seconds"
+    names = ("aas", "rad", "fixed uniform")
+    _, _, medians = compare(case, tell, names, SCARCE_BUDGET[size], schedule, title)
+    gain = medians["fixed uniform"] / medians["aas"]
+    case.claim("scarce: error of fixed uniform points over AAS", gain, ">=", 5.0)
+
+
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    given = parser(__doc__).parse_args(argv)
+    arguments = parser(__doc__)
+    add_seeds(arguments, SEEDS)
+    arguments.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=PARTS, help="what to run; the figure needs all of them"
+    )
+    given = arguments.parse_args(argv)
     import torch
 
     torch.set_num_threads(1)  # core-seconds are compared
-    case, size = Case("aas_two_peaks", given), given.size
+    case, shown = Case("aas_two_peaks", given), {}
     with progress() as tell:
-        tell("density against the exact maximiser")
-        seeds = range(given.seed, given.seed + SEEDS[size])
-        kinds = [("wave", "knothe-rosenblatt"), ("two bumps", "knothe-rosenblatt"), ("wave", "krnet")]
-        tried = {(name, kind, seed): oracle(name, kind, seed) for name, kind in kinds for seed in seeds}
-        rows = [found for found, _, _ in tried.values()]
-        case.table(
-            "density against the exact maximiser (lowest and highest: of the maximiser, uniform is 1)", rows,
-            squared_residual="", density="", beta="g", seed="", lowest=".2f", highest=".2f", error=".4f",
-            mass=".8f", inverse=".1e", core_seconds=".1f",
-        )  # fmt: skip
-        ours = [r for r in rows if r["density"] == "knothe-rosenblatt"]
-        for name in ("wave", "two bumps"):
-            mine = [r for r in ours if r["squared_residual"] == FIELDS[name][0]]
-            case.claim(f"density against the exact maximiser, {name}", median(mine, "error"), "<=", 0.03)
-        case.claim("largest error of the inverse", max(r["inverse"] for r in ours), "<=", 1e-10)
-        case.claim("largest deviation of the mass from 1", max(abs(r["mass"] - 1) for r in ours), "<=", 1e-6)
-
-        problem, runs, medians = compare(
-            case, tell, SAMPLERS, BUDGET[size], SCHEDULE[size], f"Adam + LM, {BUDGET[size]:g} core-seconds"
-        )
-        if size == "paper":
-            peak = [errors(made.field)["max"] for made in runs["aas"]]
-            case.claim("AAS + LM: relative L2 error", medians["aas"], "<=", 3e-3)
-            case.claim("AAS + LM: largest error", float(np.median(peak)), "<=", 6e-4)
-        case.claim(
-            "AAS: error over that of fresh uniform points", medians["aas"] / medians["uniform"], "<=", 1.0
-        )
-
-        scarce = {**SCHEDULE[size], "points": (SCARCE, SCARCE)}
-        _, _, few = compare(
-            case, tell, ("aas", "rad", "fixed uniform"), SCARCE_BUDGET[size], scarce,
-            f"{SCARCE} points at a time, {SCARCE_BUDGET[size]:g} core-seconds",
-        )  # fmt: skip
-        case.claim(
-            "scarce: error of fixed uniform points over AAS", few["fixed uniform"] / few["aas"], ">=", 5.0
-        )
-        if given.plot is not None:
+        if "density" in given.parts:
+            shown["density"] = density_part(case, tell)
+        if "plenty" in given.parts:
+            shown["plenty"] = plenty_part(case, tell)
+        if "scarce" in given.parts:
+            scarce_part(case, tell)
+        if given.plot is not None and len(shown) == 2:
             tell("figure")
-            first = tried["two bumps", "knothe-rosenblatt", given.seed]
-            case.save_figure(figure(problem, runs, first[1:]))
+            case.save_figure(figure(*shown["plenty"], shown["density"]))
     return case.finish()
 
 

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 from _common import Case, parser, progress
-from _pinn import run, square_grid
+from _pinn import add_seeds, run, seeds, square_grid
 
 SEEDS = {"small": 1, "paper": 3}
 BUDGET = {
@@ -108,7 +108,9 @@ def figure(rows: list[dict[str, Any]], size: str) -> Any:
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
-    given = parser(__doc__).parse_args(argv)
+    arguments = parser(__doc__)
+    add_seeds(arguments, SEEDS)
+    given = arguments.parse_args(argv)
     import torch
 
     from sciml.learned.pinn import PROBLEMS
@@ -122,7 +124,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
             for sampler in SAMPLERS[size]:
                 rate = seconds_per_step(problem, sampler, size)
                 for optimizer in OPTIMIZERS[size]:
-                    for seed in range(given.seed, given.seed + SEEDS[size]):
+                    for seed in seeds(given, SEEDS):
                         tell(f"{name}: {sampler}, {optimizer}, seed {seed}")
                         made = train(problem, sampler, optimizer, size, budget, seed, rate)
                         found = made.field.error(square_grid(200))
