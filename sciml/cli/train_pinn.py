@@ -20,7 +20,7 @@ def pinn(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="argument of the problem: --set dimension=5")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="aas, rad, r3, sobol, uniform, ...")] = "aas",
+    sampler: Annotated[str, typer.Option(help="rad, aas, r3, sobol, uniform, ...")] = "rad",
     optimizer: Annotated[
         str, typer.Option(help="adam, lbfgs, lm, ssbfgs, ssbroyden; several in turn joined by +")
     ] = "adam+lm",

@@ -33,7 +33,7 @@ GROWTH = 1e3
 def train_pinn(
     problem: Problem,
     *,
-    sampler: Any = "aas",
+    sampler: Any = "rad",
     optimizer: Any = "adam+lm",
     field: Field | None = None,
     steps: int | Sequence[int] | None = None,
