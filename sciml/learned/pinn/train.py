@@ -111,11 +111,11 @@ def train_pinn(
     if field.problem is not problem:
         raise ValueError(f"field belongs to {field.problem.name!r}; expected one of the problem given")
     chooser = _sampler(sampler, problem)
+    started = time.process_time()
     training = _Training(field, chooser, phases, seed)
     judge = training.held_out(held_out)
     total = sum(phase.steps for phase in phases)
     often = max(1, min(total // 100, *(phase.resample for phase in phases)))
-    started = time.process_time()
 
     def stop(done: int, metrics: Mapping[str, float]) -> bool:
         late = core_seconds is not None and time.process_time() - started >= core_seconds
