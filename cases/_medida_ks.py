@@ -81,7 +81,7 @@ def scored(case: KSCase, nodes: int, data: Snapshots, library: Library, **settin
     start = time.perf_counter()
     wanted, caught = case.missing(), []
     found: dict[str, float] = {}
-    covered, text = [False] * len(wanted), "blew up"
+    covered, text, expected = [False] * len(wanted), "blew up", float("nan")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", DiscoveryWarning)
@@ -89,6 +89,7 @@ def scored(case: KSCase, nodes: int, data: Snapshots, library: Library, **settin
         found = error.as_dict()
         ends = dict(zip(error.names, error.intervals(), strict=True))
         covered = [bool(name in ends and ends[name][0] <= c <= ends[name][1]) for name, c in wanted.items()]
+        expected = case.error_size(error.covariance)
         text = error.equation.removeprefix("u_t = model").strip() if found else "none"
     except BlowUpError:
         pass
@@ -96,6 +97,7 @@ def scored(case: KSCase, nodes: int, data: Snapshots, library: Library, **settin
         "case": case.name,
         "model error %": case.error({}),
         "corrected error %": case.error(found),
+        "expected error %": expected,
         "exact": set(found) == set(wanted),
         "covered": covered,
         "warned": bool(caught),

@@ -15,7 +15,7 @@ import numpy as np
 
 from .backends.namespace import Array, to_numpy
 
-__all__ = ["check_format", "convergence", "field", "save", "solution", "training"]
+__all__ = ["check_format", "convergence", "field", "new_axes", "save", "scaling", "solution", "training"]
 
 # Distinguishable in print and for colour-blind readers (Okabe and Ito), black last.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
@@ -29,7 +29,8 @@ def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
     Parameters
     ----------
     results : mapping of str to SolveResult
-        One curve per entry, labelled with its key.
+        One curve per entry, labelled with its key. One without a history (a solve that never began) takes
+        its colour and its place in the legend, so that several figures of the same solvers agree.
     ax : matplotlib axes, optional
         Where to draw; a new figure by default.
 
@@ -53,7 +54,7 @@ def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
     if not results:
         raise ValueError("results is empty; expected at least one {label: result}")
     if ax is None:
-        ax = _figure((6.0, 4.0)).add_subplot()
+        ax = new_axes()
     tolerances = set()
     for i, (label, result) in enumerate(results.items()):
         history = np.asarray(result.residual_history, dtype=float)
@@ -75,13 +76,62 @@ def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
             "tolerance", (0.01, max(tolerances)), xycoords=("axes fraction", "data"), xytext=(0, -3),
             textcoords="offset points", ha="left", va="top", fontsize=8, color="0.3",
         )  # fmt: skip
-    lengths = [len(result.residual_history) for result in results.values()]
-    if max(lengths) > 20 * min(lengths):
+    lengths = [len(result.residual_history) for result in results.values() if result.residual_history]
+    if lengths and max(lengths) > 20 * min(lengths):
         ax.set_xscale("symlog", linthresh=10)  # a few iterations and a few thousand in one picture
     ax.set_yscale("log")
     ax.set_xlabel("iteration")
     ax.set_ylabel(r"relative residual  $\|b - Ax\| \,/\, \|b - Ax_0\|$")
     ax.set_xlim(left=0)
+    ax.grid(True, color="0.9", linewidth=0.6)
+    ax.legend(frameon=False, fontsize=9)
+    _tidy(ax)
+    return ax
+
+
+def scaling(
+    curves: Mapping[str, tuple[Any, Any]], ax: Any = None, *, ylabel: str, xlabel: str = "unknowns"
+) -> Any:
+    """Draw what solves cost over the size of the system, on logarithmic scales.
+
+    Parameters
+    ----------
+    curves : mapping of str to (sizes, costs)
+        One curve per entry, labelled with its key; NaN where there is nothing to draw.
+    ax : matplotlib axes, optional
+        Where to draw; a new figure by default.
+    ylabel, xlabel : str
+        What is drawn over what.
+
+    Returns
+    -------
+    matplotlib axes
+
+    Raises
+    ------
+    ValueError
+        Without curves.
+
+    Examples
+    --------
+    >>> from sciml.plotting import scaling
+    >>> scaling({"cg": ([100, 400], [20, 41])}, ylabel="iterations").get_xscale()
+    'log'
+    """
+    if not curves:
+        raise ValueError("curves is empty; expected at least one {label: (sizes, costs)}")
+    if ax is None:
+        ax = new_axes()
+    for i, (label, (sizes, costs)) in enumerate(curves.items()):
+        values = np.asarray(costs, dtype=float)
+        ax.plot(
+            np.asarray(sizes, dtype=float), np.where(values > 0, values, np.nan), label=label, linewidth=1.6,
+            color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)], markersize=5,
+        )  # fmt: skip
+    ax.set_xscale("log")
+    ax.set_yscale("log")
+    ax.set_xlabel(xlabel)
+    ax.set_ylabel(ylabel)
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.legend(frameon=False, fontsize=9)
     _tidy(ax)
@@ -204,7 +254,7 @@ def training(history: Any, ax: Any = None) -> Any:
     if loss.size == 0:
         raise ValueError("history has no steps yet; expected at least one")
     if ax is None:
-        ax = _figure((6.0, 4.0)).add_subplot()
+        ax = new_axes()
     steps = np.arange(1, loss.size + 1)
     window = max(1, loss.size // 100)
     ax.plot(steps, loss, color=_COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
@@ -250,6 +300,11 @@ def check_format(path: str | Path) -> None:
     formats = _figure((1, 1)).canvas.get_supported_filetypes()
     if suffix not in formats:
         raise ValueError(f"cannot write {os.fspath(path)!r}; expected one of ." + ", .".join(sorted(formats)))
+
+
+def new_axes(size: tuple[float, float] = (6.0, 4.0)) -> Any:
+    """Empty axes of a figure of their own, `size` in inches."""
+    return _figure(size).add_subplot()
 
 
 def _figure(size: tuple[float, float]) -> Any:

@@ -15,7 +15,7 @@ import sciml
 
 ROOT = Path(sciml.__file__).parent
 LAYERS = [
-    {"cli", "distributed"},
+    {"cli", "distributed", "study"},
     {"testing", "tuning", "learned", "plotting"},
     {"problems", "io"},
     {"solvers"},

@@ -170,6 +170,20 @@ def discover(
 
 
 @app.command()
+def study(
+    config: Annotated[Path, typer.Argument(help="TOML file with problems, sizes, seeds and solvers")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="folder; by default the name of the file")
+    ] = None,
+    check: Annotated[bool, typer.Option("--check", help="say what would be run, and run nothing")] = False,
+) -> int:
+    """Run every solver on every problem, size and seed; goes on after a kill; writes one page."""
+    from .study import run_study_command
+
+    return run_study_command(config, output, check)
+
+
+@app.command()
 def info(json: Json = None) -> int:
     """Versions, threads, backends, and what runs where."""
     from .info import run_info

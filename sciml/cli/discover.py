@@ -175,6 +175,12 @@ def _snapshots(path: Path, window: float | None) -> tuple[Any, float | None]:
         raise ValueError(
             f"{path}: holds no number 'window'; give the time between the snapshots with --window"
         )
+    for name in ("window", "noise"):
+        if name in arrays and (arrays[name].size != 1 or arrays[name].dtype.kind not in "fiu"):
+            raise ValueError(
+                f"{path}: {name} has shape {arrays[name].shape} and dtype {arrays[name].dtype}; "
+                "expected one number"
+            )
     span = float(arrays["window"].item()) if window is None else window
     noise = float(arrays["noise"].item()) if "noise" in arrays else None
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..problems.problem import Problem
@@ -17,11 +17,21 @@ _BOTH_AMG = ("amg-sa", "amg-rs")
 
 @dataclass(frozen=True)
 class Method:
-    """A solver with an optional preconditioner; ``auto`` lets `sciml.solve` choose both."""
+    """A solver with an optional preconditioner; ``auto`` lets `sciml.solve` choose both.
+
+    Attributes
+    ----------
+    settings : dict
+        Further keywords of the solver, ``omega`` for instance.
+    factory : callable, optional
+        Builds the preconditioner from `A`, instead of the one called `precond`.
+    """
 
     name: str
     solver: str
     precond: str | None = None
+    settings: dict[str, Any] = field(default_factory=dict)
+    factory: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -123,7 +133,9 @@ def run_method(
         capabilities.require(method.solver, backend)
     if method.precond and f"M:{method.precond}" in capabilities.CAPABILITIES:
         capabilities.require(f"M:{method.precond}", backend)
-    settings: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "on_failure": "ignore"}
+    settings: dict[str, Any] = {
+        **method.settings, "rtol": rtol, "atol": atol, "maxiter": maxiter, "on_failure": "ignore",
+    }  # fmt: skip
     tell = progress or (lambda text: None)
     M = None
     with PeakMemory() as memory:
@@ -134,7 +146,11 @@ def run_method(
             setup = result.info["setup_seconds"]
         else:
             tell(f"{method.name}: setting up")
-            M, setup = prepare(method.solver, problem.A, method.precond)
+            if method.factory is None:
+                M, setup = prepare(method.solver, problem.A, method.precond)
+            else:
+                M = method.factory(problem.A)
+                setup = time.perf_counter() - start
             tell(f"{method.name}: solving")
             if M is not None:
                 settings["M"] = M

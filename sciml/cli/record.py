@@ -14,7 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["claim", "environment", "installed_versions", "record", "threads", "write_json"]
+__all__ = [
+    "claim",
+    "environment",
+    "installed_versions",
+    "plain",
+    "record",
+    "threads",
+    "write_json",
+    "write_text",
+]
 
 _RELATIONS = {"<=": operator.le, ">=": operator.ge, "==": operator.eq}
 _PACKAGES = ("sciml", "numpy", "scipy", "numba", "array-api-compat", "pyamg", "torch", "cupy", "matplotlib")
@@ -63,21 +72,24 @@ def record(
 
 
 def write_json(path: str | Path, content: dict[str, Any]) -> None:
-    """Write `content` in one step, so that an interrupted run leaves no half file behind.
+    """Write `content` as JSON by `write_text`, values as in `plain`."""
+    write_text(path, json.dumps(plain(content), indent=2, allow_nan=False) + "\n")
 
-    Values JSON has no word for (NaN, infinity) are written as null.
-    """
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file in one step, so that an interrupted run leaves no half file behind."""
     path = Path(path)
     temporary = path.with_name(path.name + ".part")
-    temporary.write_text(json.dumps(_plain(content), indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """`value` in what JSON can hold; what it has no word for (NaN, infinity) becomes null."""
     if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
+        return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(v) for v in value]
+        return [plain(v) for v in value]
     if hasattr(value, "item"):
         value = value.item()
     if isinstance(value, float) and not math.isfinite(value):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,9 @@ from ..problems.problem import Problem
 from .memory import PeakMemory
 from .methods import Method, Run, parse_methods, run_method
 from .record import claim, record, write_json
+from .terminal import console, progress
 
-__all__ = ["System", "run_compare", "run_solve", "with_precond"]
+__all__ = ["System", "run_compare", "run_solve", "small_matrix", "small_shape", "warm_up", "with_precond"]
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,22 @@ class System:
         """A system of the same kind that takes every kernel through its compiler in a moment."""
         if self.is_poisson:
             assert self.shape is not None
-            side = 192 if len(self.shape) == 2 else 64  # deep enough for every kind of level
-            return self.build([min(n, side) for n in self.shape])
-        from ..problems import poisson
+            return self.build(small_shape(self.shape))
+        return small_matrix()
 
-        tiny = poisson((40, 40))
-        return Problem("warm-up", tiny.A.tocsr(), tiny.b.reshape(-1))
+
+def small_shape(shape: Sequence[int]) -> list[int]:
+    """A grid of the same kind that is solved in a moment, yet deep enough for every kind of level."""
+    side = 192 if len(shape) == 2 else 64
+    return [min(n, side) for n in shape]
+
+
+def small_matrix() -> Problem:
+    """What stands in for a matrix from a file where kernels are only to be loaded."""
+    from ..problems import poisson
+
+    tiny = poisson((40, 40))
+    return Problem("warm-up", tiny.A.tocsr(), tiny.b.reshape(-1))
 
 
 def parse_bc(text: str | None) -> Any:
@@ -97,23 +108,23 @@ def run_solve(
         raise ValueError(f"method is {method!r}; expected one method (sciml compare runs several)")
     _check_outputs(plot, json)
     problem, seconds = _built(system)
-    console = _console()
-    console.print(f"{problem}  [dim](built in {seconds:.2g} s)[/dim]", highlight=False)
+    terminal = console()
+    terminal.print(f"{problem}  [dim](built in {seconds:.2g} s)[/dim]", highlight=False)
     for note in problem.notes:
-        console.print(f"  {note}", highlight=False)
-    with _progress() as tell:
-        _warm_up(chosen, system, rtol, tell)
+        terminal.print(f"  {note}", highlight=False)
+    with progress() as tell:
+        warm_up(chosen, system.small(), rtol, tell)
         run = run_method(chosen[0], problem, rtol=rtol, maxiter=maxiter, progress=tell)
     choice = run.result.info.get("choice")
     if choice:
-        console.print(f"  {choice}", highlight=False)
-    console.print(_table([run]))
+        terminal.print(f"  {choice}", highlight=False)
+    terminal.print(_table([run]))
     if problem.exact is not None:
-        console.print(f"relative error against the exact solution: {problem.error(run.result.x):.3e}")
-    _conclude(console, [run])
+        terminal.print(f"relative error against the exact solution: {problem.error(run.result.x):.3e}")
+    _conclude(terminal, [run])
     if plot is not None:
         _plot_solution(problem, run, plot)
-        console.print(f"figure: {plot}", highlight=False)
+        terminal.print(f"figure: {plot}", highlight=False)
     if json is not None:
         _write(json, f"solve {problem.name}", system, [run], rtol)
     return 0 if run.result.converged else 1
@@ -126,30 +137,30 @@ def run_compare(
     chosen = parse_methods(methods)
     _check_outputs(plot, json)
     problem, _ = _built(system)
-    console = _console()
-    console.print(str(problem), highlight=False)
+    terminal = console()
+    terminal.print(str(problem), highlight=False)
     for note in problem.notes:
-        console.print(f"  {note}", highlight=False)
+        terminal.print(f"  {note}", highlight=False)
     runs = []
-    with _progress() as tell:
-        seconds = _warm_up(chosen, system, rtol, tell)
-        console.print(
+    with progress() as tell:
+        seconds = warm_up(chosen, system.small(), rtol, tell)
+        terminal.print(
             f"[dim]Compiled kernels were loaded on a small system first ({seconds:.1f} s), so no time below "
             f"holds a compiler. Memory is {PeakMemory.METHOD}, set-up and solve together.[/dim]",
             highlight=False,
         )
         for method in chosen:
             runs.append(run_method(method, problem, rtol=rtol, maxiter=maxiter, progress=tell))
-    console.print(_table(runs))
+    terminal.print(_table(runs))
     speed_up = _speed_up(runs)
     if speed_up is not None:
-        console.print(f"cg+multigrid is {speed_up:.1f} times faster than the better AMG, set-up included")
-    _conclude(console, runs)
+        terminal.print(f"cg+multigrid is {speed_up:.1f} times faster than the better AMG, set-up included")
+    _conclude(terminal, runs)
     if plot is not None:
         from ..plotting import convergence, save
 
         save(convergence({run.method.name: run.result for run in runs}), plot)
-        console.print(f"figure: {plot}", highlight=False)
+        terminal.print(f"figure: {plot}", highlight=False)
     if json is not None:
         _write(json, f"compare {problem.name}", system, runs, rtol)
     return 0 if all(run.result.converged for run in runs) else 1
@@ -170,11 +181,10 @@ def _built(system: System) -> tuple[Problem, float]:
     return problem, time.perf_counter() - start
 
 
-def _warm_up(methods: list[Method], system: System, rtol: float, tell: Any) -> float:
+def warm_up(methods: Iterable[Method], small: Problem, rtol: float, tell: Callable[[str], None]) -> float:
     """Run every method on a small system, so that compilers and imports are not in what is measured."""
     start = time.perf_counter()
     tell("loading compiled kernels (compiled on the first use on a machine)")
-    small = system.small()
     for method in methods:
         # A failure here is no finding: the measured run will meet it again and report it.
         try:
@@ -227,36 +237,6 @@ def _write(path: Path, case: str, system: System, runs: list[Run], rtol: float) 
 
 
 # -- the terminal -----------------------------------------------------------------------------
-def _console(stderr: bool = False) -> Any:
-    from rich.console import Console
-
-    # A table wider than a pipe's assumed 80 columns would be folded in logs.
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(stderr=stderr, width=120)
-
-
-@contextmanager
-def _progress() -> Any:
-    """A function that shows what is being done and since when, on standard error while it takes time."""
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = _console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    # Two frames a second: the spinner must not take the cores it reports on.
-    with Progress(
-        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
-    ) as p:
-        task: Any = None
-
-        def tell(text: str) -> None:
-            nonlocal task
-            if task is not None:
-                p.remove_task(task)
-            task = p.add_task(text, total=None)
-
-        yield tell
-
-
 def _table(runs: list[Run]) -> Any:
     from rich.table import Table
 
@@ -283,10 +263,10 @@ def _table(runs: list[Run]) -> Any:
     return table
 
 
-def _conclude(console: Any, runs: list[Run]) -> None:
+def _conclude(terminal: Any, runs: list[Run]) -> None:
     """One sentence per failure, with its reason; silence would look like success."""
     for run in runs:
         if not run.result.converged:
-            console.print(f"[red]✗[/red] {run.method.name}: {run.result.status.value}", highlight=False)
+            terminal.print(f"[red]✗[/red] {run.method.name}: {run.result.status.value}", highlight=False)
     if len(runs) == 1 and runs[0].result.converged:
-        console.print(f"[green]✓[/green] {runs[0].result.status.value}", highlight=False)
+        terminal.print(f"[green]✓[/green] {runs[0].result.status.value}", highlight=False)

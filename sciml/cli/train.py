@@ -28,16 +28,14 @@ def status(checkpoint: Annotated[Path, typer.Argument(help="checkpoint of a trai
     """Say how far a training run has come."""
     from rich.console import Console
 
-    from ..learned.checkpoint import load_checkpoint
+    from ..learned.training import run_state
 
-    content = load_checkpoint(checkpoint)
-    if not isinstance(content, dict) or "history" not in content:
-        raise ValueError(f"{checkpoint}: not a checkpoint of a training run")
-    history, steps = content["history"], content["fingerprint"]["steps"]
-    line = f"{history['steps']} of {steps} steps in {history['seconds']:.0f} s"
-    if history["loss"]:
-        line += f", loss {history['loss'][-1]:.4g}"
-    if history["best"] is not None:
-        line += f", best validation {history['best'][1]:.4g} after {history['best'][0]} steps"
+    content = run_state(checkpoint)
+    history, steps = content["history"], content["fingerprint"].get("steps", "?")
+    line = f"{history.steps} of {steps} steps in {history.seconds:.0f} s"
+    if history.loss:
+        line += f", loss {history.loss[-1]:.4g}"
+    if history.best is not None:
+        line += f", best validation {history.best[1]:.4g} after {history.best[0]} steps"
     Console().print(line, highlight=False)
     return 0

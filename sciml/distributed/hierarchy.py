@@ -8,7 +8,6 @@ several ranks, every rank holds all of it and the serial code goes on.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -18,14 +17,10 @@ import numpy as np
 from ..backends.grid import two_colourable
 from ..backends.kernels.numba import csr, transfer
 from ..preconditioners.multigrid import Multigrid
+from ..preconditioners.multigrid.aggregation import aggregate, block_factors, coarser_blocks
 from ..preconditioners.multigrid.blocks import first_coarse_level
 from ..preconditioners.multigrid.cycle import Vectors
-from ..preconditioners.multigrid.hierarchy import (
-    Coarsest,
-    SparseLevel,
-    block_factors,
-    coarser_blocks,
-)
+from ..preconditioners.multigrid.hierarchy import Coarsest, SparseLevel
 from ..preconditioners.multigrid.multigrid import STALLED
 from ..preconditioners.multigrid.parameters import Parameters
 from .engine import load_petsc, python_matrix, world
@@ -264,14 +259,11 @@ def next_level(level: Level, depth: int, M: Parameters) -> Level | None:
     local = _Local.of(level.A)
     block_of = np.full(local.diag.size, -1, np.int32)  # columns of other ranks lie in no block of ours
     block_of[: local.n] = coarser_blocks(level.block_of, level.blocks.local, factors, blocks.local)
-    start, by_block = np.zeros(math.prod(blocks.local) + 1, np.int32), np.empty(local.n, np.int32)
-    csr.bucket(block_of[: local.n], start, by_block)
-    agg, members, ptr = (np.empty(local.n + extra, np.int32) for extra in (0, 0, 1))
-    coarse_block = np.empty(local.n, np.int32)
-    coarse = csr.aggregate(
-        start, by_block, block_of, local.indptr, local.indices, local.data, local.diag, M.strength, M.split,
-        agg, ptr, members, coarse_block,
+    joined = aggregate(
+        block_of, blocks.local, (local.indptr, local.indices, local.data), local.diag,
+        strength=M.strength, split=M.split, rows=local.n,
     )  # fmt: skip
+    agg, coarse = joined.agg, joined.count
     offset, total = _offset(coarse, comm)
     if total == 0 or total > STALLED * level.unknowns:
         return None
@@ -293,7 +285,7 @@ def next_level(level: Level, depth: int, M: Parameters) -> Level | None:
             diagonal = A.getDiagonal()
             diagonal.axpy(1.0, extra)
             A.setDiagonal(diagonal)
-    return Level(A, P, coarse_block[:coarse].copy(), blocks, mass, smooth)
+    return Level(A, P, joined.block_of, blocks, mass, smooth)
 
 
 def pieces(level: Level) -> float:

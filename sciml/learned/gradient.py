@@ -78,7 +78,7 @@ class GradientTraining:
         self.module, self.loss, self.steps, self.lr, self.clip = module, loss, steps, lr, clip
         self.schedule = linear_decay() if schedule is None else schedule
         self.parameters = [p for p in module.parameters() if p.requires_grad]
-        self.optimizer = optimizer(self.parameters, lr=lr)
+        self._make, self.optimizer = optimizer, optimizer(self.parameters, lr=lr)
         self.precision = precision
 
     def step(self, index: int) -> Mapping[str, float]:
@@ -108,7 +108,24 @@ class GradientTraining:
 
     def load(self, state: Any) -> None:
         self.load_weights(state["module"])
-        self.optimizer.load_state_dict(tensors(state["optimizer"]))
+        found, like = tensors(state["optimizer"]["state"]), self._state_after_a_step()
+        for index, kept in found.items():
+            if set(kept) != set(like[index]):
+                raise ValueError(f"the optimiser keeps {sorted(kept)}; expected {sorted(like[index])}")
+            for name, now in like[index].items():
+                kept[name] = kept[name].reshape(now.shape)
+        # Settings are this run's own: none of them is taken from a file.
+        groups = self.optimizer.state_dict()["param_groups"]
+        self.optimizer.load_state_dict({"state": found, "param_groups": groups})
+
+    def _state_after_a_step(self) -> Any:
+        """What the optimiser keeps of every parameter, from one step on other ones of the same shapes."""
+        twins = [torch.zeros_like(p, requires_grad=True) for p in self.parameters]
+        for twin in twins:
+            twin.grad = torch.zeros_like(twin)
+        optimizer = self._make(twins, lr=self.lr)
+        optimizer.step()
+        return optimizer.state_dict()["state"]
 
     def weights(self) -> Any:
         return {name: value.detach().clone() for name, value in self.module.state_dict().items()}

@@ -8,6 +8,7 @@ numbers an uninterrupted one would have seen, and no generator state needs savin
 from __future__ import annotations
 
 import math
+import operator
 import os
 import signal
 import threading
@@ -283,9 +284,7 @@ class _Run:
         )
 
     def restore(self, path: Path) -> None:
-        content = load_checkpoint(path)
-        if not isinstance(content, dict) or set(content) != {"fingerprint", "history", "best", "state"}:
-            raise ValueError(f"{path}: not a checkpoint of a training run")
+        content = run_state(path)
         for name, value in self.fingerprint.items():
             found = content["fingerprint"].get(name)
             if found != _plain(value):
@@ -293,13 +292,53 @@ class _Run:
                     f"{path}: belongs to a run with {name} = {found!r}, but this one has {value!r}; "
                     "use another file, or resume=False to overwrite it"
                 )
-        history = History(**content["history"])
-        history.validation = [(int(s), float(v)) for s, v in history.validation]
-        history.best = None if history.best is None else (int(history.best[0]), float(history.best[1]))
-        if history.stopped == "callback":
-            history.stopped = "completed"
-        self.history, self.best = history, content["best"]
-        self.trainable.load(content["state"])
+        self.history, self.best = content["history"], content["best"]
+        if self.history.stopped == "callback":
+            self.history.stopped = "completed"
+        try:
+            if self.best is not None:
+                self.trainable.load_weights(self.best)  # only to see now whether that works
+            self.trainable.load(content["state"])
+        except Exception as error:  # whatever a component raises for a state that is none of its own
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"{path}: holds a state that does not fit this training ({reason})") from None
+
+
+def run_state(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What a checkpoint of a training run holds: fingerprint, history, best, state.
+
+    Raises
+    ------
+    FileNotFoundError, ValueError
+        For a file that is missing, damaged, or holds something else.
+    """
+    content = load_checkpoint(Path(path))
+    if not isinstance(content, dict) or set(content) != {"fingerprint", "history", "best", "state"}:
+        raise ValueError(f"{path}: not a checkpoint of a training run")
+    if not isinstance(content["fingerprint"], dict):
+        raise ValueError(f"{path}: damaged: its fingerprint is no mapping of names to values")
+    try:
+        content["history"] = _history(content["history"])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{path}: damaged: its history is not that of a training run ({error})") from None
+    return content
+
+
+def _history(found: Any) -> History:
+    """The history in a checkpoint, with every entry of the type it should have."""
+    history = History(**found)
+    history.loss = [float(v) for v in history.loss]
+    history.validation = [(int(s), float(v)) for s, v in history.validation]
+    if history.best is not None:
+        step, value = history.best
+        history.best = (int(step), float(value))
+    history.metrics = {str(k): [float(v) for v in values] for k, values in dict(history.metrics).items()}
+    history.seconds, history.steps = float(history.seconds), operator.index(history.steps)
+    if history.steps != len(history.loss) or not 0.0 <= history.seconds < math.inf:
+        raise ValueError(f"{history.steps} steps in {history.seconds} s with {len(history.loss)} losses")
+    if history.stopped not in ("completed", "callback", "diverged"):
+        raise ValueError(f"stopped is {history.stopped!r}")
+    return history
 
 
 def _plain(value: Any) -> Any:

@@ -8,6 +8,7 @@ from numbers import Number
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from ..backends.namespace import Array, array_namespace
 from .base import BaseOperator
@@ -55,6 +56,10 @@ class Identity(BaseOperator):
     def diagonal(self) -> Array:
         raise NotImplementedError("an Identity belongs to no array library, so its diagonal is in none")
 
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """The matrix in SciPy's CSR form."""
+        return scipy.sparse.eye_array(self.shape[0], dtype=self.dtype, format="csr")
+
     def astype(self, dtype: Any) -> Identity:
         return Identity(self.in_shape, dtype)
 
@@ -83,6 +88,10 @@ class Scaled(BaseOperator):
 
     def diagonal(self) -> Array:
         return self.factor * self.A.diagonal()
+
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """The entries in SciPy's CSR form, where those of `A` are known."""
+        return (self.factor * _entries(self.A)).astype(self.dtype)
 
     def astype(self, dtype: Any) -> Scaled:
         return Scaled(self.factor, self.A.astype(dtype))
@@ -116,6 +125,10 @@ class Sum(BaseOperator):
             if (factor := _factor_of_identity(this)) is not None:
                 return other.diagonal() + factor
         return self.A.diagonal() + self.B.diagonal()
+
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """The entries in SciPy's CSR form, where those of both parts are known."""
+        return (_entries(self.A) + _entries(self.B)).astype(self.dtype)
 
     def astype(self, dtype: Any) -> Sum:
         return Sum(self.A.astype(dtype), self.B.astype(dtype))
@@ -151,6 +164,10 @@ class Product(BaseOperator):
         xp = array_namespace(z)
         return self.B._apply_adjoint(xp.reshape(z, self.B.out_shape))
 
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """The entries in SciPy's CSR form, where those of both factors are known."""
+        return (_entries(self.A) @ _entries(self.B)).astype(self.dtype)
+
     def astype(self, dtype: Any) -> Product:
         return Product(self.A.astype(dtype), self.B.astype(dtype))
 
@@ -174,6 +191,10 @@ class Adjoint(BaseOperator):
 
     def diagonal(self) -> Array:
         return _conj(self.A.diagonal())
+
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """The entries in SciPy's CSR form, where those of `A` are known."""
+        return _entries(self.A).conj().T.tocsr()
 
     def astype(self, dtype: Any) -> Adjoint:
         return Adjoint(self.A.astype(dtype))
@@ -220,6 +241,10 @@ class Flat(BaseOperator):
 
     def diagonal(self) -> Array:
         return self.A.diagonal()
+
+    def tocsr(self) -> scipy.sparse.csr_array:
+        """The entries in SciPy's CSR form, where those of `A` are known."""
+        return _entries(self.A)
 
     def astype(self, dtype: Any) -> Flat:
         return Flat(self.A.astype(dtype))
@@ -318,6 +343,17 @@ def scaled(factor: Any, A: Any) -> Any:
 def product(A: Any, B: Any) -> Any:
     """``A @ B`` of two operators."""
     return Product(_operator(A), _operator(B))
+
+
+def _entries(A: Any) -> scipy.sparse.csr_array:
+    if not hasattr(A, "tocsr"):
+        raise TypeError(
+            f"the entries of A are asked for, but its part {A!r} does not know them; "
+            "expected matrices and Poisson operators"
+        )
+    csr = A.tocsr()
+    csr.sort_indices()
+    return csr
 
 
 def _conj(x: Array) -> Array:

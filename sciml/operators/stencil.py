@@ -459,6 +459,33 @@ class PoissonOperator(BaseOperator):
         other.__dict__.pop("_geometry_cache", None)  # the kernel grid serves both precisions
         return other
 
+    def shifted(self, shift: Any) -> PoissonOperator:
+        """``A + shift`` as a PoissonOperator, which preconditioners made for grids still know.
+
+        Parameters
+        ----------
+        shift : float or array of ``A.in_shape``
+            Not negative.
+
+        Examples
+        --------
+        >>> from sciml import PoissonOperator
+        >>> A = PoissonOperator((4, 4), bc="neumann")
+        >>> A.singular is None, A.shifted(2.0).singular is None
+        (False, True)
+        """
+        return PoissonOperator(
+            self.in_shape,
+            spacing=self.spacing,
+            bc=self.bc,
+            cells=self.cells,
+            coefficient=self._face_coefficients,
+            shift=self.shift + check_shift(shift, self.in_shape),
+            dtype=self.dtype,
+            backend=self.backend,
+            device=self._device,
+        )
+
     def _from_numpy(self, values: np.ndarray) -> Array:
         if self.backend == "numpy":
             return values

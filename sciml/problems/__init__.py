@@ -2,6 +2,7 @@
 
 from .burgers import burgers
 from .coefficients import anisotropic, jump_coefficient
+from .crank_nicolson import CrankNicolson
 from .equation import SpectralEquation
 from .forecast import BlowUpError, forecast, trajectory
 from .geometry import GEOMETRIES, obstacle_mask
@@ -31,6 +32,7 @@ __all__ = [
     "KS_CASES",
     "RK4",
     "BlowUpError",
+    "CrankNicolson",
     "Fields",
     "FourierMultiplier",
     "Grid",

@@ -107,6 +107,14 @@ class KSCase:
         squares = sum((wanted.get(name, 0.0) - found.get(name, 0.0)) ** 2 for name in names)
         return 100.0 * float(np.sqrt(squares / 3.0))
 
+    @staticmethod
+    def error_size(covariance: np.ndarray) -> float:
+        """Root mean square of `error`, in per cent, for estimates of the missing terms of this covariance.
+
+        Where `covariance` is that of an efficient estimator, no unbiased one has a smaller error on average.
+        """
+        return 100.0 * float(np.sqrt(np.trace(covariance) / 3.0))
+
 
 KS_CASES: dict[str, KSCase] = {
     case.name: case

@@ -11,6 +11,7 @@ import numpy as np
 
 from .policy import Policy, check_context, check_interval, check_number, is_number
 from .regression import BayesianRegression, cosines, spectral_variances
+from .states import check_count
 from .young import jacobi_radius, observed_rate, sor_rate
 
 __all__ = ["GaussianProcessCB"]
@@ -296,12 +297,33 @@ class GaussianProcessCB(Policy):
         return in_context @ self._radius.mean
 
     # -- saving -------------------------------------------------------------------------------
+    def _check_learned(self, learned: dict[str, Any]) -> None:
+        n, growing = self.rounds, ("_contexts", "_costs", "_log_gaps", "_bounds")
+        for name in growing:
+            values = np.array(learned[name], dtype=float)
+            unknown = np.isnan(values) if name == "_log_gaps" else np.isneginf(values) & (name == "_bounds")
+            if values.shape != (n,) or not (np.isfinite(values) | unknown).all():
+                raise ValueError(f"{name} is no list of {n} numbers")
+        played = learned["_played"]
+        if not isinstance(played, list) or len(played) != n:
+            raise ValueError(f"_played is no list of {n} arms")
+        for arm in played:
+            self.arms[check_count("_played", arm)]
+        quantiles = learned["_quantiles"]
+        if not (isinstance(quantiles, np.ndarray) and quantiles.dtype == float and quantiles.ndim == 1):
+            raise ValueError("_quantiles is no list of numbers")
+        if not (np.isfinite(quantiles).all() and (np.diff(quantiles) > 0).all()):
+            raise ValueError("_quantiles does not rise")
+        rest = {name: value for name, value in learned.items() if name not in growing}
+        super()._check_learned({n: v for n, v in rest.items() if n not in ("_played", "_quantiles")})
+
     @property
     def _states(self) -> list:
         return [self._surface.state(), self._radius.state()]
 
     @_states.setter
     def _states(self, states: list) -> None:
+        self._surface = self._new_surface()  # its prior depends on what is learned, too
         self._surface.restore(states[0])
         self._radius.restore(states[1])
 

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Policy", "check_interval", "check_number", "omega_grid"]
+from .states import FORMAT, alike, check_count, decode, encode, read_state, require
 
-FORMAT = "sciml.tuning/1"
+__all__ = ["Policy", "check_interval", "check_number", "omega_grid"]
 
 
 class Policy:
@@ -131,7 +131,15 @@ class Policy:
         ValueError
             For a file that is no saved policy, or one of another class, other arms or other settings.
         """
-        self._restore(_read(path), path)
+        found, before = read_state(path), self._state()
+        try:
+            self._restore(found, path)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
+            self._restore(before, path)  # a file that turns out to be damaged leaves no mark
+            if isinstance(error, ValueError) and str(error).startswith(str(path)):
+                raise
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            raise ValueError(f"{path} is a damaged file of a policy: {reason}") from None
         return self
 
     def _parts(self) -> Sequence[Policy]:
@@ -146,38 +154,51 @@ class Policy:
             "policy": type(self).__name__,
             "settings": self._fingerprint(),
             "rounds": self.rounds,
-            "plays": _encode(self.plays),
-            "totals": _encode(self.totals),
+            "plays": encode(self.plays),
+            "totals": encode(self.totals),
             "pending": self._pending,
-            "context": _encode(self._context),
+            "context": encode(self._context),
             "generator": self._rng.bit_generator.state,
-            "learned": {name: _encode(getattr(self, name)) for name in self._learned},
+            "learned": {name: encode(getattr(self, name)) for name in self._learned},
             "parts": [part._state() for part in self._parts()],
         }
 
     def _restore(self, state: dict[str, Any], path: Any) -> None:
-        _require(self._state(), state, path)
+        require(self._state(), state, path)
         if state["policy"] != type(self).__name__:
             raise ValueError(f"{path} holds a {state['policy']}; expected a {type(self).__name__}")
-        _require(self._learned, state["learned"], path)
+        require(self._learned, state["learned"], path)
         for name, value in self._fingerprint().items():
             if state["settings"].get(name) != value:
                 raise ValueError(
                     f"{path} was saved with {name} = {state['settings'].get(name)!r}; expected {value!r}"
                 )
-        learned = {name: _decode(state["learned"][name]) for name in self._learned}
+        self.rounds = check_count("rounds", state["rounds"])
+        self._pending, self._context = state["pending"], decode(state["context"])
+        if self._pending is not None and check_count("pending", self._pending) >= len(self.arms):
+            raise ValueError(f"pending is {self._pending}; expected one of {len(self.arms)} arms")
+        if self._pending is not None:
+            self._context = self._check_context(self._context)
+        for name in ("plays", "totals"):
+            setattr(self, name, alike(name, decode(state[name]), getattr(self, name)))
+        if (self.plays < 0).any() or self.plays.sum() != self.rounds:
+            raise ValueError(f"plays is {self.plays}; expected {self.rounds} in all")
+        learned = {name: decode(state["learned"][name]) for name in self._learned}
+        self._check_learned(learned)
         for name, value in learned.items():
             setattr(self, name, value)
         for part, saved in zip(self._parts(), state["parts"], strict=True):
             part._restore(saved, path)
         self._rng.bit_generator.state = state["generator"]
-        self.rounds, self._pending = state["rounds"], state["pending"]
-        self.plays, self.totals = _decode(state["plays"]), _decode(state["totals"])
-        self._context = _decode(state["context"])
         self._restored()
 
+    def _check_learned(self, learned: dict[str, Any]) -> None:
+        """Raise `ValueError` for learned attributes that cannot be those of this policy after its rounds."""
+        for name, value in learned.items():
+            alike(name, value, getattr(self, name))
+
     def _fingerprint(self) -> dict[str, Any]:
-        settings = {name: _encode(getattr(self, name)) for name in self._settings}
+        settings = {name: encode(getattr(self, name)) for name in self._settings}
         return {"arms": [label(arm) for arm in self.arms], **settings}
 
     def __repr__(self) -> str:
@@ -278,38 +299,3 @@ def check_context(context: Any, interval: tuple[float, float] | None) -> float:
     if not low - slack <= context <= high + slack:
         raise ValueError(f"context is {context!r}; expected a number in [{low:g}, {high:g}]")
     return float(min(max(context, low), high))
-
-
-# -- files ------------------------------------------------------------------------------------
-def _encode(value: Any) -> Any:
-    if isinstance(value, np.ndarray):
-        return {"array": value.ravel().tolist(), "shape": list(value.shape), "dtype": value.dtype.name}
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, tuple | list):
-        return [_encode(entry) for entry in value]
-    return value
-
-
-def _decode(value: Any) -> Any:
-    if isinstance(value, dict):
-        return np.array(value["array"], dtype=value["dtype"]).reshape(value["shape"])
-    if isinstance(value, list):
-        return [_decode(entry) for entry in value]
-    return value
-
-
-def _require(names: Iterable[str], found: dict[str, Any], path: Any) -> None:
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise ValueError(f"{path} is not a saved policy of this version: it lacks {', '.join(missing)}")
-
-
-def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    try:
-        state = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a saved policy: {error}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise ValueError(f"{path} is not a saved policy; expected a file written by Policy.save")
-    return state

@@ -156,6 +156,10 @@ class BinnedTsallisINF(Policy):
     def _parts(self) -> Sequence[Policy]:
         return self.members
 
+    def _check_learned(self, learned: dict[str, Any]) -> None:
+        super()._check_learned(learned)
+        self.members[learned["_bin"]]  # an error where there is no such bin
+
     def _check_context(self, context: Any) -> float:
         return check_context(context, self.context_range)
 

@@ -18,7 +18,7 @@ import pytest
 
 import sciml
 
-collect_ignore = ["checks.py", "fail.py"]  # programs: importing them starts MPI
+collect_ignore = ["checks.py", "combine.py", "fail.py"]  # programs: importing them starts MPI
 
 HERE = Path(__file__).resolve().parent
 ROOT = Path(sciml.__file__).resolve().parents[1]

@@ -12,6 +12,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from sciml.learned.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from sciml.learned.gradient import GradientTraining, set_seed  # noqa: E402
 from sciml.learned.training import constant, fit, stream  # noqa: E402
 
@@ -40,6 +41,41 @@ def test_resumed_weights_equal_uninterrupted_ones(tmp_path):
     second, again = make()
     fit(again, steps=12, checkpoint=path)
     np.testing.assert_array_equal(flat(second), flat(whole))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda content, kept: kept.update(exp_avg=np.zeros((3, 3), np.float32)),
+        lambda content, kept: kept.pop("step"),
+        lambda content, kept: content["state"]["module"].pop("0.weight"),
+        lambda content, kept: content.update(best=3.0),
+    ],
+    ids=["shape", "step", "module", "best"],
+)
+def test_a_checkpoint_of_something_else_is_refused(tmp_path, change):
+    path = tmp_path / "run.safetensors"
+    fit(make()[1], steps=12, checkpoint=path, callback=lambda done, _: done == 5)
+    content = load_checkpoint(path)
+    kept = content["state"]["optimizer"]["state"][0]
+    assert np.shape(kept["step"]) == ()  # a number does not come back as an array
+    change(content, kept)
+    save_checkpoint(path, content)
+    with pytest.raises(ValueError, match=r"run\.safetensors: holds a state that does not fit"):
+        fit(make()[1], steps=12, checkpoint=path)
+
+
+def test_settings_of_the_optimiser_are_never_taken_from_a_file(tmp_path):
+    path = tmp_path / "run.safetensors"
+    fit(make()[1], steps=12, checkpoint=path, callback=lambda done, _: done == 5)
+    content = load_checkpoint(path)
+    content["state"]["optimizer"]["param_groups"][0].update(betas=[0.0, 0.0], weight_decay=1e9)
+    save_checkpoint(path, content)
+    found, again = make()
+    fit(again, steps=12, checkpoint=path)
+    whole, trainable = make()
+    fit(trainable, steps=12)
+    np.testing.assert_array_equal(flat(found), flat(whole))
 
 
 def test_the_loss_falls():

@@ -56,6 +56,23 @@ def interrupt_at(step):
     return callback
 
 
+@pytest.mark.parametrize(
+    "history",
+    [
+        [1], {"lost": []}, {"steps": 3, "loss": [1.0]}, {"steps": 1, "loss": ["x"]},
+        {"steps": 0, "stopped": "x"},
+        {"steps": 0, "seconds": math.nan}, {"steps": 0, "best": [1]},
+    ],
+    ids=["list", "name", "steps", "loss", "stopped", "seconds", "best"],
+)  # fmt: skip
+def test_a_damaged_history_is_refused_by_name(tmp_path, history):
+    path = tmp_path / "run.safetensors"
+    state = {"x": np.zeros(3), "v": np.zeros(3)}
+    save_checkpoint(path, {"fingerprint": {"steps": 20}, "history": history, "best": None, "state": state})
+    with pytest.raises(ValueError, match=r"run\.safetensors: damaged: its history"):
+        fit(Walk(), steps=20, checkpoint=path)
+
+
 @pytest.mark.parametrize("killed_at", [1, 7, 19])
 def test_a_killed_run_resumes_to_the_same_weights(tmp_path, killed_at):
     whole = Walk()

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import sciml
 from sciml.backends.namespace import to_numpy
 from sciml.operators import BaseOperator, Block, CallableOperator, Identity, PoissonOperator, as_operator
 from sciml.testing import check_linear_operator
@@ -233,3 +234,37 @@ def test_zero_columns():
 def test_repr_shows_shape_dtype_and_properties():
     text = repr(as_operator(np.eye(2), {"positive_definite"}))
     assert text == "<MatrixOperator 2x2 float64 {linear, positive_definite, positive_semidefinite}>"
+
+
+# -- entries ----------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda A, B: A + 0.5,
+        lambda A, B: 2 * A - B,
+        lambda A, B: A.H @ B + 1j * A,
+        lambda A, B: sciml.PoissonOperator((2, 2)) @ A,
+        lambda A, B: sciml.operators.Identity(4, "float64") - A,
+    ],
+    ids=["shift", "difference", "complex", "grid", "identity"],
+)
+def test_combinations_of_matrices_know_their_entries(make, rng):
+    A, B = (sciml.as_operator(rng.standard_normal((4, 4))) for _ in range(2))
+    C = make(A, B)
+    np.testing.assert_allclose(C.tocsr().toarray(), C @ np.eye(4), atol=1e-14)
+    assert C.tocsr().dtype == C.dtype
+
+
+def test_entries_that_are_not_known_are_asked_of_no_one_silently():
+    F = sciml.CallableOperator(lambda x: 2 * x, 3, properties={"symmetric"})
+    with pytest.raises(TypeError, match=r"its part <CallableOperator .* does not know them"):
+        (sciml.as_operator(np.eye(3)) + F).tocsr()
+
+
+def test_factorisation_of_a_sum(rng):
+    A = sciml.PoissonOperator((6, 5)).tocsr()
+    b = rng.standard_normal(30)
+    for solver in (sciml.splu, lambda A, b: sciml.cg(A, b, M=sciml.preconditioners.IncompleteCholesky(A))):
+        result = solver(sciml.as_operator(A, {"symmetric"}) + 0.3, b)
+        assert result.converged
+        np.testing.assert_allclose(A @ result.x + 0.3 * result.x, b, atol=1e-4)

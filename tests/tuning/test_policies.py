@@ -227,6 +227,55 @@ def test_foreign_files_are_refused(tmp_path: Path, content, message):
         TsallisINF(ARMS).load(path)
 
 
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda s: s.update(rounds=-1), "rounds is -1"),
+        (lambda s: s.update(rounds=s["rounds"] + 1), "plays is .* expected 21 in all|is no list of 21"),
+        (lambda s: s.update(pending=10), "pending is 10"),
+        (lambda s: s["plays"].update(shape=[5, 2]), "plays is no array of shape"),
+        (lambda s: s["totals"]["array"].__setitem__(0, math.inf), "totals holds a value that is not finite"),
+        (lambda s: s["generator"].update(state={}), "damaged file of a policy"),
+        (lambda s: s.update(learned=[]), "lacks|damaged file of a policy"),
+    ],
+    ids=["rounds", "plays", "pending", "shape", "infinite", "generator", "learned"],
+)
+def test_a_damaged_file_leaves_no_mark(make, tmp_path: Path, change, reason):
+    path = tmp_path / "state.json"
+    policy = make(0)
+    play(policy, 20)
+    policy.save(path)
+    state = json.loads(path.read_text())
+    change(state)
+    path.write_text(json.dumps(state))
+    other = make(1)
+    play(other, 7)
+    before = repr(other._state())
+    with pytest.raises(ValueError, match=reason) as caught:
+        other.load(path)
+    assert str(caught.value).startswith(str(path))
+    assert repr(other._state()) == before
+
+
+def test_a_policy_that_has_given_up_on_young_continues_identically(tmp_path: Path):
+    """The prior of its model depends on that, and is not in the file."""
+
+    def contrary(policy, rounds, seed):
+        rng, arms = np.random.default_rng(seed), []
+        for _ in range(rounds):
+            arms.append(policy.propose(0.5))
+            policy.observe(float(np.exp(3 * (arms[-1] - 1) + 0.01 * rng.standard_normal())))
+        return arms
+
+    policy = GaussianProcessCB(ARMS, context_range=(0, 1), seed=3)
+    contrary(policy, 40, 0)
+    assert not policy.uses_young
+    policy.save(tmp_path / "state.json")
+    restored = GaussianProcessCB(ARMS, context_range=(0, 1), seed=4).load(tmp_path / "state.json")
+    np.testing.assert_array_equal(restored._surface.precision, policy._surface.precision)
+    assert contrary(restored, 10, 1) == contrary(policy, 10, 1)
+
+
 def test_truncated_file_is_refused(make, tmp_path: Path):
     path = tmp_path / "state.json"
     policy = make(0)

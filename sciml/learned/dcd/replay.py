@@ -104,8 +104,11 @@ class Replay:
         return {"errors": self.errors, "directions": self.directions, "products": self.products}
 
     def load(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, torch.from_numpy(np.array(value)).to(self.device))
+        for name, now in self.state().items():
+            found = np.array(state[name])
+            if found.shape != tuple(now.shape):
+                raise ValueError(f"{name} has shape {found.shape}; expected {tuple(now.shape)}")
+            setattr(self, name, torch.from_numpy(found).to(self.device, now.dtype))
 
     def _new(self, rng: np.random.Generator, size: int) -> torch.Tensor:
         values = np.ascontiguousarray(self.data.sample(rng, size), dtype=np.float32)

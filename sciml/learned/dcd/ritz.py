@@ -13,6 +13,7 @@ import numpy as np
 import scipy.linalg
 
 from ...backends.namespace import norm2
+from ...io import load_array
 from ...operators import as_operator
 from .data import amplitudes, check_law
 
@@ -174,14 +175,20 @@ class RitzModes:
             if not path.is_file():
                 raise FileNotFoundError(f"{path}: no such file; expected a folder made by ritz_vectors")
         self.law = check_law(law)
-        self.vectors = np.load(parts["vectors"], mmap_mode="r")
-        self.values = np.load(parts["values"])
-        self.shape = tuple(int(n) for n in np.load(parts["shape"]))
-        if self.vectors.shape != (self.values.size, math.prod(self.shape)):
-            raise ValueError(
-                f"{folder}: holds vectors of shape {self.vectors.shape}; "
-                f"expected {(self.values.size, math.prod(self.shape))}"
-            )
+        self.vectors = load_array(parts["vectors"], mapped=True)
+        self.values = load_array(parts["values"])
+        shape = load_array(parts["shape"])
+        if shape.dtype.kind not in "iu" or shape.ndim != 1 or not np.all(shape > 0):
+            raise ValueError(f"{parts['shape']}: holds {shape}; expected the positive sizes of a grid")
+        self.shape = tuple(int(n) for n in shape)
+        expected = (self.values.size, math.prod(self.shape))
+        if self.vectors.shape != expected:
+            raise ValueError(f"{folder}: holds vectors of shape {self.vectors.shape}; expected {expected}")
+        if self.vectors.dtype != np.float32:
+            raise ValueError(f"{parts['vectors']}: holds {self.vectors.dtype} numbers; expected float32")
+        usable = self.values.dtype.kind == "f" and self.values.ndim == 1
+        if not usable or not np.all((self.values > 0) & (self.values < np.finfo(np.float32).max)):
+            raise ValueError(f"{parts['values']}: holds a Ritz value that is not positive and finite")
 
     def sample(self, rng: np.random.Generator, size: int) -> np.ndarray:
         """Solutions ``(size, *shape)``, float32."""

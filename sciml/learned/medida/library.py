@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -227,16 +228,29 @@ def term_from_form(form: Sequence[Any]) -> Term:
     ValueError
         For a form that is none of ours.
     """
-    kind, arguments = (form[0], list(form[1:])) if form else ("", [])
-    makers: dict[str, Callable[..., Term]] = {
-        "powers": _power_term,
-        "component": _component_term,
-        "ring": _ring_term,
-    }
-    try:
-        return makers[kind](*arguments)
-    except (KeyError, TypeError, IndexError):
-        raise ValueError(f"{list(form)!r} is not the form of a ready-made term") from None
+    match list(form):
+        case ["powers", int() as p, int() as d] if 0 <= p <= LARGEST and 0 <= d <= LARGEST:
+            return _power_term(p, d)
+        case [
+            "component",
+            str() as variable,
+            int() as target,
+            int() as n,
+            list() as chosen,
+            str() as name,
+        ] if 0 <= target < n <= 100 * LARGEST and _integers(chosen, 0, n - 1):
+            return _component_term(variable, target, n, chosen, name)
+        case ["ring", list() as offsets] if _integers(offsets, -100 * LARGEST, 100 * LARGEST):
+            return _ring_term(offsets)
+    raise ValueError(f"{reprlib.repr(list(form))} is not the form of a ready-made term")
+
+
+LARGEST = 100
+"""Power, derivative or number of factors that a file may name: it must not be able to take memory or time."""
+
+
+def _integers(values: list[Any], low: int, high: int) -> bool:
+    return len(values) <= LARGEST and all(type(v) is int and low <= v <= high for v in values)
 
 
 def require_independent(gram: np.ndarray, names: Sequence[str], tolerance: float = 1e-9) -> None:

@@ -196,7 +196,7 @@ class ModelError:
             raise FileNotFoundError(f"{path}: no such file")
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: truncated or not a JSON file ({error})") from None
         if not isinstance(content, Mapping) or content.get("kind") != "sciml model error":
             raise ValueError(f"{path}: not a model error written by sciml")
@@ -229,7 +229,7 @@ def _term(entry: Mapping[str, Any], library: Library | None, path: Path) -> Term
         return library[name]
     if not form:
         raise ValueError(f"{path}: {name!r} is a term of your own; expected a library that has it")
-    term = term_from_form(form)
+    term = term_from_form(form if isinstance(form, list) else [form])
     if term.name != name:
         raise ValueError(f"{path}: the term {name!r} has the form of {term.name!r}")
     return term

@@ -139,9 +139,13 @@ class Evolution:
 
     def load(self, state: Any) -> None:
         """Lead fresh strategies through the generations recorded in `state`."""
+        if len(state["fitness"]) != len(self.members):
+            raise ValueError(f"fitness of {len(state['fitness'])} members; expected {len(self.members)}")
         for member, history in enumerate(state["fitness"]):
             strategy = self._start(member)
             for fitness in history:
+                if np.shape(fitness) != (self.population,):
+                    raise ValueError(f"fitness has shape {np.shape(fitness)}; expected ({self.population},)")
                 strategy.tell(strategy.ask(), np.asarray(fitness).tolist())
             self._strategies[member] = strategy
             self._history[member] = [np.asarray(f) for f in history]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ...io import load_array
 from ...problems import Problem, poisson
 from .cost import Rates, calibrate
 
@@ -23,12 +24,7 @@ def own_problems(masks: Sequence[Path]) -> list[tuple[str, Problem]]:
     """
     out = []
     for path in masks:
-        if not path.is_file():
-            raise FileNotFoundError(f"{path}: no such file")
-        try:
-            solid = np.load(path, allow_pickle=False)
-        except ValueError as error:
-            raise ValueError(f"{path}: not an array in .npy format ({error})") from None
+        solid = load_array(path)
         if solid.dtype != bool or solid.ndim not in (2, 3):
             raise ValueError(
                 f"{path}: holds {solid.dtype} of shape {solid.shape}; "

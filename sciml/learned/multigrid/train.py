@@ -139,7 +139,13 @@ class MultigridTraining:
         return {"table": self.table, "final": self.final, "evolution": evolution}
 
     def load(self, state: Any) -> None:
-        self.table, self.final = np.array(state["table"]), np.array(state["final"])
+        table, final = np.array(state["table"], dtype=float), np.array(state["final"], dtype=float)
+        if (table.shape, final.shape) != (self.table.shape, self.final.shape):
+            raise ValueError(
+                f"tables have shapes {table.shape} and {final.shape}; "
+                f"expected {self.table.shape} and {self.final.shape}"
+            )
+        self.table, self.final = table, final
         self.evolution = None
         if state["evolution"] is not None:
             self.evolution = self._evolution()

@@ -27,14 +27,14 @@ __all__ = ["train_pinn"]
 POINTS, BOUNDARY, PREFIT, HELD_OUT = 1, 2, 3, 4
 """Purposes of the random streams."""
 
-GROWTH = 1e3
-"""A loss this many times that of the first step counts as diverged."""
+GROWTH = 1e4
+"""A loss this many times that before the first step counts as diverged."""
 
 
 def train_pinn(
     problem: Problem,
     *,
-    sampler: Any = "uniform",
+    sampler: Any = "rad",
     optimizer: Any = "adam+lm",
     field: Field | None = None,
     steps: int | Sequence[int] | None = None,
@@ -61,7 +61,8 @@ def train_pinn(
         One or several in turn: names from `OPTIMIZERS` joined by ``+``, such as ``"adam+lm"``, or optimisers
         with settings of their own.
     field : Field, optional
-        To go on from, or with a network of your own; it is trained in place. By default a new one.
+        To go on from (``train_pinn(field.problem, field=field)``), or with a network of your own; it is
+        trained in place. By default a new one.
     steps, points, resample : int or sequence of int, optional
         Steps, interior points, and steps between resamplings; one number for each optimiser, or one for all
         of them. By default those of the optimisers.
@@ -73,7 +74,7 @@ def train_pinn(
     core_seconds : float, optional
         Processor time after which the run stops (its parts before an interruption not included).
     validate_every : int, optional
-        Steps between validations; a hundredth of the run by default.
+        Steps between validations; by default a hundredth of the run, and at most one resampling.
     checkpoint, checkpoint_every, resume, progress, callback
         See `sciml.learned.fit`.
 
@@ -91,14 +92,14 @@ def train_pinn(
     Notes
     -----
     A run that is interrupted and resumed ends with the weights of an uninterrupted one. A loss that is not
-    finite, or a thousand times that of the first step, ends the run with a `TrainingWarning`; the best
-    iterate is kept.
+    finite, or ten thousand times that at the start, ends the run with a `TrainingWarning`; the best iterate
+    is kept.
 
     Examples
     --------
     >>> from sciml.learned.pinn import PROBLEMS, train_pinn
     >>> problem = PROBLEMS["poisson"](dimension=1)
-    >>> field, history = train_pinn(problem, optimizer="lm", steps=8, points=200)
+    >>> field, history = train_pinn(problem, sampler="sobol", optimizer="lm", steps=8, points=200)
     >>> history.loss[-1] < 1e-4 * history.loss[0]
     True
     """
@@ -114,6 +115,7 @@ def train_pinn(
     training = _Training(field, chooser, phases, seed)
     judge = training.held_out(held_out)
     total = sum(phase.steps for phase in phases)
+    often = max(1, min(total // 100, *(phase.resample for phase in phases)))
 
     def stop(done: int, metrics: Mapping[str, float]) -> bool:
         late = core_seconds is not None and time.process_time() - started >= core_seconds
@@ -123,7 +125,7 @@ def train_pinn(
         training,
         steps=total,
         validate=judge.value,
-        validate_every=max(1, total // 100) if validate_every is None else validate_every,
+        validate_every=often if validate_every is None else validate_every,
         checkpoint=checkpoint,
         checkpoint_every=checkpoint_every,
         resume=resume,
@@ -171,9 +173,9 @@ class _Training:
             raise ValueError(f"held_out is {n!r}; expected at least 2 points")
         domain = self.field.problem.domain
         uniform = Points.plain(domain.sample(n - n // 2, stream(self.seed, 0, HELD_OUT)))
-        # A copy draws: a sampler that keeps points would train on these.
-        chooser = copy.deepcopy(self.sampler)
-        chosen = chooser.sample(self.field.problem.zero_residual, n // 2, stream(self.seed, 1, HELD_OUT))
+        # A copy of the sampler chooses them: what it remembers must not reach the training.
+        sampler, rng = copy.deepcopy(self.sampler), stream(self.seed, 1, HELD_OUT)
+        chosen = sampler.sample(self.field.problem.zero_residual, n // 2, rng)
         both = Points(torch.cat([uniform.x, chosen.x]), torch.cat([uniform.weight, chosen.weight]))
         return self._objective(both, self._conditions(stream(self.seed, 2, HELD_OUT)))
 
@@ -182,10 +184,12 @@ class _Training:
         if local % phase.resample == 0:
             self._resample(phase, index)
         assert self.objective is not None
-        metrics = phase.optimizer.step(self.objective, local, phase.steps)
         if self._first_loss is None:
-            self._first_loss = metrics["loss"]
+            self._first_loss = self.objective.value()
+        before = self.weights()
+        metrics = phase.optimizer.step(self.objective, local, phase.steps)
         if metrics["loss"] > GROWTH * self._first_loss:
+            self.load_weights(before)
             return {"loss": math.inf}
         return metrics
 

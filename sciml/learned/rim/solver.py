@@ -19,6 +19,9 @@ from .steps import STEPS
 
 __all__ = ["CIRIM", "RIM"]
 
+LIMITS = {"channels": 1024, "steps": 1000, "cascades": 100, "cg_iterations": 1000, "recurrent_kernel": 31}
+"""Of the settings: the header of a weight file alone must not be able to take all memory or time."""
+
 
 class RIM:
     """A learned solver of ``y = A x + noise`` for images `x`.
@@ -108,10 +111,12 @@ class RIM:
             raise ValueError(f"cg_iterations is given, but step is {step!r}; expected step='cg' with it")
         inner = {} if step != "cg" else {"cg_iterations": 4 if cg_iterations is None else cg_iterations}
         counts = {"channels": channels, "steps": steps, "cascades": cascades, **inner}
-        for name, count in counts.items():
+        for name, count in {**counts, "recurrent_kernel": recurrent_kernel}.items():
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
                 raise ValueError(f"{name} is {count!r}; expected a positive integer")
-        if not isinstance(recurrent_kernel, int) or recurrent_kernel < 1 or recurrent_kernel % 2 == 0:
+            if count > LIMITS[name]:
+                raise ValueError(f"{name} is {count!r}; expected at most {LIMITS[name]}")
+        if recurrent_kernel % 2 == 0:
             raise ValueError(f"recurrent_kernel is {recurrent_kernel!r}; expected an odd positive integer")
         if components not in (1, 2):
             raise ValueError(f"components is {components!r}; expected 1 (real images) or 2 (complex)")
@@ -267,11 +272,13 @@ class RIM:
             Naming the first setting or tensor that does not fit.
         """
         try:
-            rim = (CIRIM if weights.config.get("cascades", 1) > 1 else RIM)(**weights.config)
+            kind = CIRIM if weights.config.get("cascades", 1) > 1 else RIM
+            with torch.device("meta"):  # shapes only: what does not fit the file is never allocated
+                expected = kind(**weights.config).module.state_dict()
         except (TypeError, ValueError) as error:
             raise ValueError(f"{weights.source}: not the settings of a RIM ({error})") from None
-        expected = {name: tuple(value.shape) for name, value in rim.module.state_dict().items()}
-        weights.require(expected, "float32")
+        weights.require({name: tuple(value.shape) for name, value in expected.items()}, "float32")
+        rim = kind(**weights.config)
         rim.module.load_state_dict({name: torch.from_numpy(v.copy()) for name, v in weights.tensors.items()})
         return rim
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...backends.grid import Grid
 from ...backends.kernels.numba import components
-from .hierarchy import block_factors
+from .aggregation import block_factors
 
 __all__ = ["FEATURES", "geometry_features", "refinement"]
 

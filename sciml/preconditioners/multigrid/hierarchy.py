@@ -13,23 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from ...backends.grid import GRAIN_CELLS, two_colourable
-from ...backends.kernels.numba import codes, csr
+from ...backends.grid import two_colourable
+from ...backends.kernels.numba import csr
 from ...backends.threads import parallel
+from .aggregation import aggregate, coarser_blocks
 
-__all__ = [
-    "Coarsest", "SparseLevel", "Transfer", "block_factors", "coarser_blocks", "coarsest_solve", "next_level",
-]  # fmt: skip
+__all__ = ["Coarsest", "SparseLevel", "Transfer", "coarsest_solve", "next_level"]
 
 # Fewer rows are not worth waking another thread for.
 GRAIN_ROWS = 1_500
-
-
-def block_factors(shape, weights) -> tuple[int, int, int]:
-    """Which axes to coarsen: those whose weight is within a factor 4 of the largest."""
-    able = [n > 1 and w > 0 for n, w in zip(shape, weights, strict=True)]
-    largest = max((w for w, a in zip(weights, able, strict=True) if a), default=0.0)
-    return tuple(2 if a and 4.0 * w > 1.0001 * largest else 1 for w, a in zip(weights, able, strict=True))  # type: ignore[return-value]
 
 
 @dataclass
@@ -181,16 +173,6 @@ def sparse_product(rows, columns, A, B):
     return _count_then_fill(csr.sparse_product, rows, (columns,), *A, *B, grain=GRAIN_ROWS)
 
 
-def coarser_blocks(block_of, shape, factors, coarse_shape):
-    """The block of the next grid of blocks that every unknown belongs to."""
-    table = np.empty(shape, np.int32)
-    i, j, k = (np.arange(n) // f for n, f in zip(shape, factors, strict=True))
-    table[:] = (i[:, None, None] * coarse_shape[1] + j[:, None]) * coarse_shape[2] + k
-    out = np.empty(block_of.size, np.int32)
-    parallel(codes.translate, out.size, block_of, table.reshape(-1), out, grain=GRAIN_CELLS)
-    return out
-
-
 def next_level(
     level: SparseLevel,
     factors,
@@ -205,17 +187,12 @@ def next_level(
     shape = level.block_shape
     coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
     block_of = coarser_blocks(level.block_of, shape, factors, coarse_shape)
-    start, by_block = np.zeros(int(np.prod(coarse_shape)) + 1, np.int32), np.empty(level.n, np.int32)
-    csr.bucket(block_of, start, by_block)
-    agg, members, ptr = (np.empty(level.n + extra, np.int32) for extra in (0, 0, 1))
-    coarse_block = np.empty(level.n, np.int32)
     A = (level.indptr, level.indices, level.data)
-    coarse = csr.aggregate(
-        start, by_block, block_of, *A, level.diag, strength, split, agg, ptr, members, coarse_block
-    )
+    joined = aggregate(block_of, coarse_shape, A, level.diag, strength=strength, split=split)
+    agg, coarse = joined.agg, joined.count
     if coarse == 0:
         return None
-    hop = Transfer(agg, ptr[: coarse + 1].copy(), members[: ptr[coarse]].copy())
+    hop = Transfer(agg, joined.ptr, joined.members)
     diag = np.zeros(coarse, np.float32)
     mass = None
     if smooth:
@@ -245,7 +222,7 @@ def next_level(
             mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
             diag += ((1 - coarse_scaling) * mass).astype(np.float32)
             val[ptr[:-1]] = diag
-    return hop, SparseLevel(ptr, idx, val, diag, coarse_block[:coarse].copy(), coarse_shape, mass)
+    return hop, SparseLevel(ptr, idx, val, diag, joined.block_of, coarse_shape, mass)
 
 
 def coarsest_solve(level: SparseLevel) -> Coarsest:

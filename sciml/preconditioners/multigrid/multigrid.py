@@ -16,17 +16,11 @@ from ...backends.namespace import backend_name, norm2, vdot
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
 from ..unknowns import square_operator
+from .aggregation import block_factors
 from .array_cycle import ArrayCycle
 from .blocks import BlockLevel, first_coarse_level
 from .cycle import CompiledCycle
-from .hierarchy import (
-    Coarsest,
-    SparseLevel,
-    Transfer,
-    block_factors,
-    coarsest_solve,
-    next_level,
-)
+from .hierarchy import Coarsest, SparseLevel, Transfer, coarsest_solve, next_level
 from .parameters import CUT_UP, MAX_LEVELS
 
 __all__ = ["Multigrid"]
@@ -214,8 +208,6 @@ class Multigrid(CompiledCycle, BaseOperator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._local = threading.local()
-
-    # ------------------------------------------------------------------------------------------ cycle
 
     # ------------------------------------------------------------------------------------------ use
 

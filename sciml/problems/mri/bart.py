@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import subprocess
@@ -98,14 +99,19 @@ def write_cfl(path: Path, array: np.ndarray) -> None:
 
 def read_cfl(path: Path) -> np.ndarray:
     """Read what `write_cfl` or BART wrote, all sixteen axes."""
-    lines = Path(f"{path}.hdr").read_text(encoding="ascii").splitlines()
-    dims = [int(n) for n in lines[lines.index("# Dimensions") + 1].split()]
-    values = np.fromfile(f"{path}.cfl", dtype=np.complex64)
-    if values.size != np.prod(dims):
-        raise ValueError(
-            f"{path}.cfl holds {values.size} entries; expected {np.prod(dims)} as its header says"
-        )
-    return values.reshape(dims, order="F")
+    header, data = Path(f"{path}.hdr"), Path(f"{path}.cfl")
+    for file in (header, data):
+        if not file.is_file():
+            raise FileNotFoundError(f"{file}: no such file")
+    lines = header.read_text(encoding="ascii", errors="replace").splitlines()
+    try:
+        dims = [int(n) for n in lines[lines.index("# Dimensions") + 1].split()]
+    except (ValueError, IndexError):
+        raise ValueError(f"{header}: no header of BART, or damaged: it states no dimensions") from None
+    entries = data.stat().st_size // 8
+    if min(dims, default=1) < 0 or entries != math.prod(dims):
+        raise ValueError(f"{data} holds {entries} entries; expected {math.prod(dims)} as its header says")
+    return np.fromfile(data, dtype=np.complex64, count=entries).reshape(dims, order="F")
 
 
 def _to_bart(array: np.ndarray) -> np.ndarray:

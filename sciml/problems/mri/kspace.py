@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from ...io import load_arrays
 from ...operators.fourier import centred_fft, centred_ifft
 from .calibration import espirit_maps, low_resolution_maps
 from .masks import fully_sampled_centre
 from .scan import Scan
 
-__all__ = ["KSpaceData", "checked", "existing", "load_kspace", "prewhitened", "remove_oversampling"]
+__all__ = ["KSpaceData", "checked", "load_kspace", "prewhitened", "remove_oversampling"]
 
 
 @dataclass(frozen=True)
@@ -102,14 +102,23 @@ def load_kspace(path: str | Path) -> KSpaceData:
     FileNotFoundError, ValueError
         If the file is missing, foreign or damaged.
     """
-    path = existing(path)
-    try:
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            found = {name: content[name] for name in content.files}
-        kspace, mask, sigma, source = (found[name] for name in ("kspace", "mask", "sigma", "source"))
-    except (OSError, KeyError, EOFError, ValueError, AttributeError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: no k-space file of sciml, or damaged ({error})") from None
-    return checked(path, kspace, mask, found.get("maps"), found.get("reference"), float(sigma), str(source))
+    path = Path(path)
+    found = load_arrays(path)
+    for name, kinds in _KINDS.items():
+        if name in found and found[name].dtype.kind not in kinds:
+            raise ValueError(f"{path}: no k-space file of sciml: {name} has dtype {found[name].dtype}")
+        if name not in found and name not in ("maps", "reference"):
+            raise ValueError(f"{path}: no k-space file of sciml: it lacks {name}")
+        if name in ("sigma", "source") and found[name].size != 1:
+            raise ValueError(f"{path}: {name} has shape {found[name].shape}; expected one value")
+    sigma, source = float(found["sigma"].item()), str(found["source"].item())
+    return checked(
+        path, found["kspace"], found["mask"], found.get("maps"), found.get("reference"), sigma, source
+    )
+
+
+_KINDS = {"kspace": "c", "mask": "b", "maps": "c", "reference": "fc", "sigma": "f", "source": "U"}
+"""Kinds of dtypes of what a k-space file holds."""
 
 
 def prewhitened(kspace: np.ndarray, noise: np.ndarray) -> np.ndarray:
@@ -157,16 +166,6 @@ def remove_oversampling(kspace: np.ndarray, size: int, *, axis: int = -1) -> np.
     image = centred_ifft(kspace, (axis,))
     start = n // 2 - size // 2
     return centred_fft(np.take(image, np.arange(start, start + size), axis=axis), (axis,))
-
-
-def existing(path: str | Path) -> Path:
-    """The path of a file that exists and is not empty, or a clear error."""
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: is empty")
-    return path
 
 
 def checked(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+
+from ...io.arrays import read_npz
+from ...io.guard import FileError, guarded
 
 __all__ = ["SPLITS", "SliceSet", "load_slices"]
 
@@ -79,17 +81,20 @@ def load_slices(split: str, *, path: str | Path | None = None) -> SliceSet:
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}; expected one of {', '.join(SPLITS)}")
     file = DATA if path is None else Path(path)
-    try:
-        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as content:
-            images = decode(content[split]).astype(np.float32) / np.float32(LEVELS)
-            names = tuple(str(name) for name in content[split + "/names"])
-            key = split + "/white matter"
-            masks = np.unpackbits(content[key], axis=-1).astype(bool) if key in content else None
-    except FileNotFoundError:
-        raise FileNotFoundError(f"{file}: no such file of slices") from None
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{file}: not a file of slices, or damaged ({error})") from None
-    return SliceSet(images, names, masks)
+    return guarded(file, "a file of slices", lambda path: _split(read_npz(path), split))
+
+
+def _split(content: dict[str, np.ndarray], split: str) -> SliceSet:
+    """One split of the arrays in a file; raises what `guarded` explains."""
+    levels, names, white = (content.get(split + part) for part in ("", "/names", "/white matter"))
+    if levels is None or names is None:
+        raise FileError(f"not a file of slices: it has no {split!r} with names")
+    if levels.dtype != np.uint8 or levels.ndim != 3 or names.shape != levels.shape[:1]:
+        raise FileError(f"damaged: {levels.dtype} slices of shape {levels.shape}, names of {names.shape}")
+    masks = None if white is None else np.unpackbits(white, axis=-1).astype(bool)
+    if masks is not None and masks.shape != levels.shape:
+        raise FileError(f"damaged: masks of shape {masks.shape} for slices of shape {levels.shape}")
+    return SliceSet(decode(levels).astype(np.float32) / np.float32(LEVELS), tuple(map(str, names)), masks)
 
 
 def encode(levels: np.ndarray) -> np.ndarray:

@@ -74,7 +74,7 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     ("options", "sentence"),
     [
         (("--cell", "lstm"), "cell is 'lstm'; expected one of gru, mgu, indrnn"),
-        (("--slices", "nowhere.npz"), "nowhere.npz: no such file of slices"),
+        (("--slices", "nowhere.npz"), "nowhere.npz: no such file"),
         (("--self-supervised", "2"), "self_supervised is 2.0"),
     ],
     ids=["cell", "slices", "ssdu"],

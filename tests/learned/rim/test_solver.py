@@ -249,6 +249,11 @@ def test_damaged_weights_are_refused(tmp_path):
         load(save_weights(tmp_path / "b.safetensors", "rim", state, config={**rim.config, "cell": "lstm"}))
     with pytest.raises(ValueError, match=r"not the settings of a RIM .*depth"):
         load(save_weights(tmp_path / "c.safetensors", "rim", state, config={**rim.config, "depth": 2}))
+    with pytest.raises(ValueError, match=r"channels is 1000000; expected at most 1024"):
+        load(save_weights(tmp_path / "e.safetensors", "rim", state, config={**rim.config, "channels": 10**6}))
+    # Within the limits, but gigabytes: refused by the shapes alone.
+    with pytest.raises(ValueError, match=r"expected \(1024, "):
+        load(save_weights(tmp_path / "f.safetensors", "rim", state, config={**rim.config, "channels": 1024}))
     assert load_weights(rim.save(tmp_path / "d.safetensors")).config == rim.config
 
 

@@ -71,7 +71,7 @@ def test_white_matter_is_bright_in_t1_and_dark_in_t2():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda f: f.write_bytes(b""), "not a file of slices"),
+        (lambda f: f.write_bytes(b""), "the file is empty"),
         (lambda f: f.write_bytes(b"PK\x03\x04 truncated"), "not a file of slices"),
         (lambda f: np.savez(f, other=np.ones(3)), "not a file of slices"),
     ],
@@ -87,7 +87,7 @@ def test_bad_files_of_slices(tmp_path, make, message):
 def test_unknown_split_and_missing_file(tmp_path):
     with pytest.raises(ValueError, match="split is 'test'; expected one of train"):
         load_slices("test")
-    with pytest.raises(FileNotFoundError, match="no such file of slices"):
+    with pytest.raises(FileNotFoundError, match="no such file"):
         load_slices("train", path=tmp_path / "none.npz")
 
 

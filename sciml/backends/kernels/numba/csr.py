@@ -9,6 +9,7 @@ from .common import U, jit
 __all__ = [
     "aggregate",
     "bucket",
+    "coarser_blocks",
     "collect",
     "colour_greedy",
     "dense_product",
@@ -16,6 +17,7 @@ __all__ = [
     "galerkin_constant",
     "gauss_seidel",
     "invert",
+    "name_members",
     "residual",
     "smoothed_prolongator",
     "sparse_product",
@@ -74,60 +76,67 @@ def bucket(block_of, start, members):
 
 
 @jit
+def coarser_blocks(start, stop, block_of, shape, factors, coarse_shape, out):
+    """The block of the next grid of blocks that the unknowns start..stop belong to."""
+    # Division of 32-bit numbers is several times faster than of 64-bit ones.
+    n1, n2 = np.uint32(shape[1]), np.uint32(shape[2])
+    f0, f1, f2 = np.uint32(factors[0]), np.uint32(factors[1]), np.uint32(factors[2])
+    for u in range(start, stop):
+        row = np.uint32(block_of[u]) // n2
+        k = np.uint32(block_of[u]) - row * n2
+        i = row // n1
+        j = row - i * n1
+        out[u] = ((i // f0) * coarse_shape[1] + j // f1) * coarse_shape[2] + k // f2
+
+
+@jit
 def aggregate(
-    start,
-    sorted_by_block,
-    block_of,
-    indptr,
-    indices,
-    data,
-    diag,
-    theta,
-    split,
-    agg,
-    ptr,
-    members,
-    coarse_block,
-):
-    """Join the unknowns of every block that are connected inside it; returns the number of aggregates.
+    begin, end, start, by_block, block_of, indptr, indices, data, diag, theta, split,
+    agg, stop_of, members, block,
+):  # fmt: skip
+    """Join the unknowns of the blocks begin..end that are connected inside their block.
 
     Unknowns i, j are connected where ``a_ij < -theta sqrt(a_ii a_jj)``. Unknowns without any neighbour are
-    left out (``agg = -1``): the smoother solves them. Aggregate I owns ``members[ptr[I]:ptr[I + 1]]`` and
-    lies in block ``coarse_block[I]``.
+    left out (``agg`` stays -1): the smoother solves them. What is found is written from ``start[begin]`` on:
+    the `members` one aggregate after the other, and of every aggregate its `block` and where it stops.
+    Returns the numbers of aggregates and of members.
     """
-    agg[:] = -1
+    first = start[begin]
     coarse = count = 0
-    ptr[0] = 0
-    for block in range(start.size - 1):
-        first = True
-        for m in range(start[block], start[block + 1]):
-            seed = sorted_by_block[m]
+    for b in range(begin, end):
+        open_ = False
+        for m in range(start[b], start[b + 1]):
+            seed = by_block[m]
             if agg[seed] >= 0 or indptr[seed + 1] - indptr[seed] < 2:
                 continue
-            if first or split:
-                coarse_block[coarse] = block
+            if split or not open_:
+                block[first + coarse] = b
                 coarse += 1
-                first = False
+                open_ = True
             agg[seed] = coarse - 1
             # The members found so far are the queue of the flood.
             head = count
-            members[count] = seed
+            members[first + count] = seed
             count += 1
             while split and head < count:
-                i = members[head]
+                i = members[first + head]
                 head += 1
                 for entry in range(indptr[i], indptr[i + 1]):
                     j = indices[entry]
-                    if (
-                        block_of[j] == block
-                        and agg[j] < 0
-                        and data[entry] < -theta * np.sqrt(diag[i] * diag[j])
-                    ):
+                    if block_of[j] == b and agg[j] < 0 and data[entry] < -theta * np.sqrt(diag[i] * diag[j]):
                         agg[j] = coarse - 1
-                        members[count] = j
+                        members[first + count] = j
                         count += 1
-            ptr[coarse] = count
-    return coarse
+            stop_of[first + coarse - 1] = count
+    return coarse, count
+
+
+@jit
+def name_members(start, stop, ptr, members, agg):
+    """``agg[i] = I`` for the members of the aggregates start..stop."""
+    for row in range(start, stop):
+        for m in range(ptr[row], ptr[row + 1]):
+            agg[U(members[m])] = row
 
 
 @jit

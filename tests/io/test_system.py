@@ -152,6 +152,13 @@ def mat_with_lying_length():
     return bytes(data)
 
 
+def mat_with_wrong_index():
+    """A sparse matrix with an entry in row 1,000,000 of three: SciPy's own conversion writes there."""
+    content = mat_of(A=sp.csc_array(np.diag([2.0, 3.0, 4.0])))
+    rows = np.array([0, 1, 2], dtype="<i4").tobytes()
+    return content.replace(rows, np.array([0, 1, 10**6], dtype="<i4").tobytes(), 1)
+
+
 def mat_of(**variables):
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, variables)
@@ -190,6 +197,7 @@ REFUSED = {
         b"%%MatrixMarket matrix coordinate complex general\n1 1 1\n1 1 1.0 2.0\n",
         "the matrix is complex",
     ),
+    "nul.mtx": ((MTX + "2 2 3\n1 1 2\0\n1 2 -1\n2 2 1\n").encode(), "a byte that is zero"),
     "nan.mtx": ((MTX + "1 1 1\n1 1 nan\n").encode(), "not finite"),
     "wide.mtx": ((MTX + "2 3 3\n1 1 1.0\n2 2 1.0\n2 3 1.0\n").encode(), r"shape \(2, 3\); expected a square"),
     "broken.mtx.gz": (gzip.compress((MTX + "1 1 1\n1 1 1\n").encode())[:-9], "truncated, damaged"),
@@ -198,6 +206,8 @@ REFUSED = {
     "text.npz": (npz_member("notes.txt", b"hi"), "which is not a NumPy array"),
     "cut.npz": (npz_of(A=np.eye(4))[:-30], "truncated, damaged"),
     "lying.npz": (npz_member("A.npy", npy_header((10**5, 10**5)) + b"\0" * 8), "truncated"),
+    "negative.npz": (npz_member("A.npy", npy_header((-1, -3)) + b"\0" * 8), "sizes that are not negative"),
+    "float-index.npz": (sparse_parts(indices=np.array([0.0, np.nan, 1.0])), "expected integers"),
     "pickle.npz": (npz_of(A=np.array([[{}]], dtype=object)), "Python objects, which are never loaded"),
     "words.npz": (npz_of(A=np.array([["a"]])), "expected real numbers"),
     "no-matrix.npz": (npz_of(u=np.ones(3), v=np.ones(4)), "which variable is the matrix"),
@@ -213,6 +223,7 @@ REFUSED = {
     "foreign.mat": (b"x" * 300, "not a MATLAB 5 file"),
     "short.mat": (b"MATLAB", "not a MATLAB 5 file"),
     "hdf.mat": (b"\x89HDF\r\n\x1a\n" + b"\0" * 200, "7.3"),
+    "wrong-index.mat": (mat_with_wrong_index(), "truncated, damaged"),
     "lying.mat": (mat_with_lying_length(), "longer than the file"),
     "cut.mat": (mat_of(A=np.eye(20))[:-40], "truncated"),
     "text.mat": (mat_of(A="words"), "found nothing"),

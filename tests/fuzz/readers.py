@@ -1,0 +1,453 @@
+"""Every reader of the library, and small valid files of each of its formats.
+
+A reader goes on to what the file is for, where damage could show only then: a policy proposes an arm, a
+training resumes, a network is built.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+import scipy.sparse as sp
+
+__all__ = ["READERS", "Reader"]
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader, the modules it needs, and its valid files: ``samples() -> {name: content}``."""
+
+    read: Callable[[Path], Any]
+    samples: Callable[[], dict[str, bytes]]
+    needs: tuple[str, ...] = ()
+    special: bool = field(default=True)
+    """Whether to try links, folders and pipes in place of the file."""
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+def _written(write: Callable[[Path], Any], *names: str) -> dict[str, bytes]:
+    """What `write(folder)` puts into files of these names."""
+    with _folder() as folder:
+        write(folder)
+        return {name: (folder / name).read_bytes() for name in names}
+
+
+def _saved(write: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
+    stream = io.BytesIO()
+    write(stream, *args, **kwargs)
+    return stream.getvalue()
+
+
+def _npz(**arrays: Any) -> bytes:
+    return _saved(np.savez_compressed, **arrays)
+
+
+def _npy(array: Any) -> bytes:
+    return _saved(np.save, array)
+
+
+def _matrix(n: int = 6) -> sp.csr_array:
+    return sp.csr_array(sp.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(n, n)))
+
+
+# -- linear systems ---------------------------------------------------------------------------
+def _load_system(path: Path) -> Any:
+    from sciml.io import load_system
+
+    return load_system(path)
+
+
+def _load_vector(path: Path) -> Any:
+    from sciml.io import load_vector
+
+    return load_vector(path)
+
+
+def _mtx() -> dict[str, bytes]:
+    A = _matrix()
+    files = {
+        "general.mtx": _saved(scipy.io.mmwrite, A + sp.csr_array(([1.0], ([0], [5])), shape=A.shape)),
+        "symmetric.mtx": _saved(scipy.io.mmwrite, A),
+        "dense.mtx": _saved(scipy.io.mmwrite, A.toarray()),
+        "pattern.mtx": b"%%MatrixMarket matrix coordinate pattern general\n% c\n\n2 2 2\n1 1\n2 2\n",
+    }
+    return {**files, "packed.mtx.gz": gzip.compress(files["symmetric.mtx"], mtime=0)}
+
+
+def _system_npz() -> dict[str, bytes]:
+    A = _matrix()
+    parts = {
+        f"{kind}.npz": _saved(sp.save_npz, A.asformat(kind)) for kind in ("csr", "csc", "coo", "bsr", "dia")
+    }
+    return {**parts, "dense.npz": _npz(A=A.toarray(), b=np.ones(6))}
+
+
+def _mat() -> dict[str, bytes]:
+    A, b = sp.csc_array(_matrix()), np.ones((6, 1))
+    others = {"words": "text", "cell": np.array([1, "a"], object)}
+    files: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+        "sparse.mat": ({"A": A, "b": b}, {}),
+        "packed.mat": ({"A": A, "b": b}, {"do_compression": True}),
+        "problem.mat": ({"Problem": {"A": A, "b": b, "title": "t"}}, {"do_compression": True}),
+        "dense.mat": ({"A": A.toarray(), **others}, {}),
+        "old.mat": ({"A": A.toarray()}, {"format": "4"}),
+    }
+    return {name: _saved(scipy.io.savemat, content, **how) for name, (content, how) in files.items()}
+
+
+def _vectors() -> dict[str, bytes]:
+    b = np.linspace(0.0, 1.0, 6)
+    return {"b.npy": _npy(b), "b.txt": b"1.0\n2.5\n-3e-4\n", "b.npz": _npz(b=b),
+            "b.mat": _saved(scipy.io.savemat, {"b": b}),
+            "b.mtx": _saved(scipy.io.mmwrite, b[:, None])}  # fmt: skip
+
+
+# -- learned components -----------------------------------------------------------------------
+def _load_component(path: Path) -> Any:
+    from sciml.learned import load
+    from sciml.problems import poisson
+
+    component = load(path)
+    if not hasattr(component, "config") and callable(component) and not hasattr(component, "net"):
+        return component(poisson((12, 12)).A)  # multigrid parameters show their values at set-up
+    return component
+
+
+@lru_cache(maxsize=1)
+def _weights() -> dict[str, bytes]:
+    from sciml.learned.dcd import DCDNetwork, DirectionNet
+    from sciml.learned.rim import RIM
+    from sciml.weights import shipped
+
+    def write(folder: Path) -> None:
+        net = DirectionNet(2, channels=2, levels=1, before=2, bottom=1, after=1)
+        DCDNetwork(net, (8, 8)).save(folder / "dcd.safetensors", training={"seed": 0})
+        RIM(channels=2, steps=2).save(folder / "rim.safetensors", training={"seed": 0})
+        RIM(channels=2, steps=2, cell="gru", step="learned", cascades=2, consistency="explicit").save(
+            folder / "cirim.safetensors", training={}
+        )
+
+    files = _written(write, "dcd.safetensors", "rim.safetensors", "cirim.safetensors")
+    return {**files, "multigrid.safetensors": shipped("multigrid").read_bytes()}
+
+
+def _trainable() -> Any:
+    import torch
+
+    from sciml.learned.gradient import GradientTraining, set_seed
+
+    set_seed(0)
+    line = torch.nn.Linear(2, 1)
+    x = torch.linspace(-1, 1, 8).reshape(4, 2)
+    return GradientTraining(line, lambda i: ((line(x) - 1) ** 2).mean(), steps=4, lr=0.1)
+
+
+def _resume(path: Path) -> Any:
+    from sciml.learned.training import fit
+
+    trainable = _trainable()
+    return fit(
+        trainable, steps=4, validate=lambda: 1.0, checkpoint=path, fingerprint={"seed": 0}, progress=False
+    )
+
+
+def _resume_multigrid(path: Path) -> Any:
+    from sciml.learned.multigrid import MultigridTraining, training_problems
+    from sciml.learned.training import fit
+
+    problems = training_problems(["balls"], [(16, 16)], instances=2)
+    training = MultigridTraining(problems, generations=1, settings=[{"sweeps": 1}], seed=0)
+    fit(training, steps=training.steps, checkpoint=path, fingerprint={"seed": 0}, progress=False)
+    return training.policy()
+
+
+def _checkpoints(resume: Callable[[Path], Any], stop: int) -> dict[str, bytes]:
+    """A checkpoint in the middle of a run, taken by failing there, and one at its end."""
+    from unittest import mock
+
+    from sciml.learned import training
+
+    class StoppedError(Exception):
+        pass
+
+    def write(folder: Path) -> None:
+        resume(folder / "end.safetensors")
+        whole = training._Run.advance
+
+        def advance(run: Any) -> Any:
+            if run.history.steps == stop:
+                run.save(folder / "middle.safetensors")
+                raise StoppedError
+            return whole(run)
+
+        with mock.patch.object(training._Run, "advance", advance), suppress(StoppedError):
+            resume(folder / "middle.safetensors")
+
+    return _written(write, "middle.safetensors", "end.safetensors")
+
+
+def _train_status(path: Path) -> Any:
+    from sciml.cli.train import status
+
+    return status(path)
+
+
+def _load_model_error(path: Path) -> Any:
+    from sciml.learned.medida import ModelError
+
+    error = ModelError.load(path)
+    return error.equation, error.intervals(), repr(error)
+
+
+def _model_error() -> dict[str, bytes]:
+    from sciml.learned.medida import Library, ModelError
+
+    terms = Library.powers(2, 2).terms[:2]
+    names = [term.name for term in terms]
+    error = ModelError(
+        terms, np.array([0.5, -1.0]), np.eye(2) * 1e-4, dict.fromkeys(names, 3.0), tuple(names), {}
+    )
+    return _written(lambda folder: error.save(folder / "error.json"), "error.json")
+
+
+def _ritz_modes(path: Path) -> Any:
+    from sciml.learned.dcd import RitzModes
+
+    for name, content in _ritz().items():  # the other two parts are whole
+        if name != path.name:
+            path.with_name(name).write_bytes(content)
+    return RitzModes(path.parent).sample(np.random.default_rng(0), 2)
+
+
+@lru_cache(maxsize=1)
+def _ritz() -> dict[str, bytes]:
+    values = np.array([1.0, 2.0, 3.0])
+    return {"vectors.npy": _npy(np.ones((3, 16), np.float32)), "values.npy": _npy(values),
+            "shape.npy": _npy(np.array([4, 4]))}  # fmt: skip
+
+
+def _own_problems(path: Path) -> Any:
+    from sciml.learned.multigrid.own import own_problems
+
+    return own_problems([path])
+
+
+def _masks() -> dict[str, bytes]:
+    solid = np.zeros((8, 8), dtype=bool)
+    solid[2:5, 3:6] = True
+    return {"plane.npy": _npy(solid), "volume.npy": _npy(np.zeros((4, 4, 4), dtype=bool))}
+
+
+def _discover(path: Path) -> Any:
+    from sciml.cli.discover import _snapshots
+
+    return _snapshots(path, None)
+
+
+def _snapshot_pairs() -> dict[str, bytes]:
+    u = np.sin(np.linspace(0, 6, 16)) * np.ones((5, 1))
+    return {"pairs.npz": _npz(before=u, after=u + 0.1, window=0.1, times=np.arange(5.0), noise=0.01)}
+
+
+# -- policies ---------------------------------------------------------------------------------
+def _policies() -> dict[str, Any]:
+    from sciml.tuning import BinnedTsallisINF, ChebCB, GaussianProcessCB, TsallisINF
+
+    arms = [1.0, 1.4, 1.8]
+    return {
+        "tsallis": TsallisINF(arms, seed=0),
+        "binned": BinnedTsallisINF(arms, context_range=(0.0, 1.0), bins=2, seed=0),
+        "chebyshev": ChebCB(arms, context_range=(0.0, 1.0), degree=2, seed=0),
+        "gaussian": GaussianProcessCB(arms, seed=0),
+    }
+
+
+def _load_policy(path: Path) -> Any:
+    """A policy whose file is refused must be as it was; one that was read must be able to go on."""
+    policy = _policies()[path.name.split(".")[0].split("-")[0]]
+    before = repr(policy._state())
+    try:
+        policy.load(path)
+    except (ValueError, OSError):
+        assert repr(policy._state()) == before, "a refused file left its mark on the policy"
+        raise
+    for _ in range(2):
+        if policy._pending is None:
+            policy.propose(0.5)
+        policy.observe(10.0)
+    return policy
+
+
+@lru_cache(maxsize=1)
+def _policy_files() -> dict[str, bytes]:
+    def write(folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        for name, policy in _policies().items():
+            for _ in range(5):
+                policy.propose(float(rng.random()))
+                policy.observe(float(rng.integers(5, 50)))
+            policy.save(folder / f"{name}.json")
+            policy.propose(0.5)
+            policy.save(folder / f"{name}-pending.json")
+
+    names = [f"{name}{end}.json" for name in _policies() for end in ("", "-pending")]
+    return _written(write, *names)
+
+
+# -- MRI --------------------------------------------------------------------------------------
+def _read_fastmri(path: Path) -> Any:
+    from sciml.problems.mri import read_fastmri
+
+    return read_fastmri(path)
+
+
+def _read_ismrmrd(path: Path) -> Any:
+    from sciml.problems.mri import read_ismrmrd
+
+    return read_ismrmrd(path)
+
+
+def _read_nifti(path: Path) -> Any:
+    from sciml.problems.mri import read_nifti, sampling_mask
+
+    return read_nifti(path, sampling_mask("gaussian2d", (8, 8), 2.0, seed=0), slices=[2], coils=2)
+
+
+def _load_kspace(path: Path) -> Any:
+    from sciml.problems.mri import load_kspace
+
+    return load_kspace(path)
+
+
+def _load_slices(path: Path) -> Any:
+    from sciml.problems.mri import load_slices
+
+    return load_slices("test-T1", path=path)
+
+
+def _read_cfl(path: Path) -> Any:
+    from sciml.problems.mri.bart import read_cfl
+
+    for name, content in _cfl().items():
+        if name != path.name:
+            path.with_name(name).write_bytes(content)
+    return read_cfl(path.with_suffix(""))
+
+
+def _kspace() -> np.ndarray:
+    rng = np.random.default_rng(0)
+    return (rng.standard_normal((2, 3, 8, 8)) + 1j * rng.standard_normal((2, 3, 8, 8))).astype(np.complex64)
+
+
+def _kspace_npz() -> dict[str, bytes]:
+    from sciml.problems.mri import KSpaceData
+
+    data = KSpaceData(
+        _kspace(), np.ones((8, 8), bool), None, np.ones((2, 8, 8), np.complex64), 0.1, "made here"
+    )
+    return _written(lambda folder: data.save(folder / "scan.npz"), "scan.npz")
+
+
+def _slices() -> dict[str, bytes]:
+    images = np.arange(2 * 256 * 256, dtype=np.uint8).reshape(2, 256, 256) % 128
+    white = np.packbits(np.ones((2, 256, 256), bool), axis=-1)
+    parts = {"test-T1": images, "test-T1/names": np.array(["a/z1", "a/z2"]), "test-T1/white matter": white}
+    return {"slices.npz": _npz(**parts)}
+
+
+def _nifti() -> dict[str, bytes]:
+    import nibabel
+
+    volume = np.random.default_rng(0).random((12, 10, 8)).astype(np.float32)
+    one = nibabel.Nifti1Image(volume, np.eye(4)).to_bytes()
+    two = nibabel.Nifti2Image((volume * 100).astype(np.int16), np.diag([-1, 1, 1, 1])).to_bytes()
+    return {"one.nii": one, "two.nii": two, "packed.nii.gz": gzip.compress(one, mtime=0)}
+
+
+@lru_cache(maxsize=1)
+def _cfl() -> dict[str, bytes]:
+    from sciml.problems.mri.bart import write_cfl
+
+    return _written(lambda folder: write_cfl(folder / "y", _kspace()), "y.hdr", "y.cfl")
+
+
+def _hdf5() -> dict[str, bytes]:
+    from fuzz.hdf5 import fastmri_files
+
+    return fastmri_files(_kspace())
+
+
+def _ismrmrd() -> dict[str, bytes]:
+    from fuzz.hdf5 import ismrmrd_files
+
+    return ismrmrd_files()
+
+
+# -- PETSc ------------------------------------------------------------------------------------
+def _load_distributed(path: Path) -> Any:
+    from sciml.distributed import load_system
+
+    if path.name.startswith("rhs"):
+        matrix = path.with_name("whole.mtx")
+        scipy.io.mmwrite(matrix, _matrix())
+        return load_system(matrix, rhs=path)
+    return load_system(path)
+
+
+def _distributed_files() -> dict[str, bytes]:
+    A, b = _matrix(), np.ones(6)
+    head = np.array([1211216, 6, 6, A.nnz], dtype=">i4").tobytes()
+    binary = head + np.diff(A.indptr).astype(">i4").tobytes() + A.indices.astype(">i4").tobytes()
+    binary += A.data.astype(">f8").tobytes()
+    vector = np.array([1211214, 6], dtype=">i4").tobytes() + b.astype(">f8").tobytes()
+    coordinate = {name: content for name, content in _mtx().items() if name != "packed.mtx.gz"}
+    return {
+        **coordinate,
+        "A.petsc": binary,
+        "both.petsc": binary + vector,
+        "rhs.petsc": vector,
+        "rhs.npy": _npy(b),
+    }
+
+
+READERS: dict[str, Reader] = {
+    "Matrix Market": Reader(_load_system, _mtx),
+    "npz system": Reader(_load_system, _system_npz),
+    "MATLAB": Reader(_load_system, _mat),
+    "vectors": Reader(_load_vector, _vectors),
+    "snapshots": Reader(_discover, _snapshot_pairs),
+    "weights": Reader(_load_component, _weights, ("torch", "safetensors")),
+    "checkpoints": Reader(
+        _resume, lambda: _checkpoints(_resume, 2), ("torch", "safetensors"), special=False
+    ),
+    "multigrid checkpoints": Reader(
+        _resume_multigrid, lambda: _checkpoints(_resume_multigrid, 4), ("safetensors",), special=False
+    ),
+    "train status": Reader(_train_status, lambda: _checkpoints(_resume, 2), ("torch", "safetensors")),
+    "model errors": Reader(_load_model_error, _model_error),
+    "policies": Reader(_load_policy, _policy_files),
+    "Ritz vectors": Reader(_ritz_modes, _ritz, ("torch",)),
+    "masks": Reader(_own_problems, _masks),
+    "fastMRI": Reader(_read_fastmri, _hdf5, ("h5py",)),
+    "ISMRMRD": Reader(_read_ismrmrd, _ismrmrd, ("h5py", "ismrmrd")),
+    "NIfTI": Reader(_read_nifti, _nifti, ("nibabel",)),
+    "k-space npz": Reader(_load_kspace, _kspace_npz),
+    "image slices": Reader(_load_slices, _slices),
+    "BART": Reader(_read_cfl, _cfl),
+    "PETSc": Reader(_load_distributed, _distributed_files, ("petsc4py", "mpi4py")),
+}  # fmt: skip
