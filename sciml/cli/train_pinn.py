@@ -20,7 +20,7 @@ def pinn(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="argument of the problem: --set dimension=5")
     ] = None,
-    sampler: Annotated[str, typer.Option(help="aas, rad, r3, sobol, uniform, ...")] = "aas",
+    sampler: Annotated[str, typer.Option(help="rad, aas, r3, sobol, uniform, ...")] = "rad",
     optimizer: Annotated[
         str, typer.Option(help="adam, lbfgs, lm, ssbfgs, ssbroyden; several in turn joined by +")
     ] = "adam+lm",
@@ -29,7 +29,7 @@ def pinn(
     ] = None,
     points: Annotated[str | None, typer.Option(help="in the interior at a time, for each optimiser")] = None,
     resample: Annotated[str | None, typer.Option(help="steps between resamplings, for each")] = None,
-    hidden: Annotated[str, typer.Option(help="widths of the hidden layers")] = "24,24,24",
+    hidden: Annotated[str | None, typer.Option(help="widths of the hidden layers: 24,24,24")] = None,
     core_seconds: Annotated[
         float | None, typer.Option(min=0.0, help="processor time after which to stop")
     ] = None,
@@ -48,7 +48,8 @@ def pinn(
         raise ValueError(f"problem is {problem!r}; expected one of {', '.join(PROBLEMS)}")
     if plot is not None:
         check_format(plot)
-    field = Field(_make(PROBLEMS[problem], settings or []), hidden=_numbers("hidden", hidden), seed=seed)
+    network: Any = {} if hidden is None else {"hidden": _numbers("hidden", hidden)}
+    field = Field(_make(PROBLEMS[problem], settings or []), seed=seed, **network)
     field, history = train_pinn(
         field.problem, field=field, sampler=sampler, optimizer=optimizer, seed=seed,
         steps=_schedule("steps", steps), points=_schedule("points", points),

@@ -184,6 +184,8 @@ class Problem:
         if bad.any():
             where = x[bad][0].tolist()
             raise ValueError(f"the residual of {self.name} is {float(r[bad][0])} at x = {where} for u = 0")
+        if self.lift is not None and not self._free(x).any():
+            raise ValueError(f"the lift of {self.name} gives the same field whatever the network does")
         fixed = [c for c in self.conditions if c.value is not None]
         for condition in fixed:
             x, normal = condition.sample(self.domain, rng, _PROBE)
@@ -197,12 +199,19 @@ class Problem:
 
     def _check_lift(self, condition: Condition, x: Tensor, value: Tensor) -> None:
         """Where the lift leaves the network no say, it must give what the condition asks for."""
-        channels = Channels(self.dimension)
-        zero = torch.zeros(1, len(x), dtype=x.dtype)
-        u, moved = (self.field(x, Jet(zero + shift, channels)).value for shift in (0.0, 1.0))
-        held = torch.isclose(u, moved, rtol=0.0, atol=1e-12)
+        held = ~self._free(x)
         if held.any():
-            self._agree(value[held], u[held], x[held], condition.name, "lift")
+            self._agree(value[held], self._lifted(x[held], 0.0), x[held], condition.name, "lift")
+
+    def _free(self, x: Tensor) -> Tensor:
+        """Where the field depends on the network."""
+        return (self._lifted(x, 1.0) - self._lifted(x, 0.0)).abs() > 1e-12
+
+    def _lifted(self, x: Tensor, output: float) -> Tensor:
+        """The field where the network says `output` everywhere."""
+        return self.field(
+            x, Jet(torch.full((1, len(x)), output, dtype=x.dtype), Channels(self.dimension))
+        ).value
 
     def _agree(self, a: Tensor, b: Tensor, x: Tensor, one: str, other: str) -> None:
         gap = (a - b).abs()
@@ -230,7 +239,12 @@ class _Recorder(Jet):
     def __init__(self, data: Tensor, channels: Channels):
         super().__init__(data, channels)
         self.seconds: set[Second] = set()
-        self.gradient = False
+        self.gradient = self.read = False
+
+    @property
+    def value(self) -> Tensor:
+        self.read = True
+        return super().value
 
     @property
     def grad(self) -> Tensor:
@@ -263,4 +277,6 @@ def _needs(residual: Callable[..., Tensor], problem: Problem, name: str) -> Chan
     if not isinstance(r, Tensor) or tuple(r.shape) != (3,):
         found = tuple(r.shape) if isinstance(r, Tensor) else type(r).__name__
         raise ValueError(f"{name} of {problem.name} gave {found} for 3 points; expected (3,)")
+    if not (u.read or u.gradient or u.seconds):
+        raise ValueError(f"{name} of {problem.name} reads neither u nor its derivatives")
     return merge(u.seconds, u.gradient, d)

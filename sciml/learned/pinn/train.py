@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
 import time
@@ -26,14 +27,14 @@ __all__ = ["train_pinn"]
 POINTS, BOUNDARY, PREFIT, HELD_OUT = 1, 2, 3, 4
 """Purposes of the random streams."""
 
-GROWTH = 1e3
-"""A loss this many times that of the first step counts as diverged."""
+GROWTH = 1e4
+"""A loss this many times that before the first step counts as diverged."""
 
 
 def train_pinn(
     problem: Problem,
     *,
-    sampler: Any = "aas",
+    sampler: Any = "rad",
     optimizer: Any = "adam+lm",
     field: Field | None = None,
     steps: int | Sequence[int] | None = None,
@@ -60,7 +61,8 @@ def train_pinn(
         One or several in turn: names from `OPTIMIZERS` joined by ``+``, such as ``"adam+lm"``, or optimisers
         with settings of their own.
     field : Field, optional
-        To go on from, or with a network of your own; it is trained in place. By default a new one.
+        To go on from (``train_pinn(field.problem, field=field)``), or with a network of your own; it is
+        trained in place. By default a new one.
     steps, points, resample : int or sequence of int, optional
         Steps, interior points, and steps between resamplings; one number for each optimiser, or one for all
         of them. By default those of the optimisers.
@@ -90,8 +92,8 @@ def train_pinn(
     Notes
     -----
     A run that is interrupted and resumed ends with the weights of an uninterrupted one. A loss that is not
-    finite, or a thousand times that of the first step, ends the run with a `TrainingWarning`; the best
-    iterate is kept.
+    finite, or ten thousand times that at the start, ends the run with a `TrainingWarning`; the best iterate
+    is kept.
 
     Examples
     --------
@@ -109,11 +111,11 @@ def train_pinn(
     if field.problem is not problem:
         raise ValueError(f"field belongs to {field.problem.name!r}; expected one of the problem given")
     chooser = _sampler(sampler, problem)
+    started = time.process_time()
     training = _Training(field, chooser, phases, seed)
     judge = training.held_out(held_out)
     total = sum(phase.steps for phase in phases)
     often = max(1, min(total // 100, *(phase.resample for phase in phases)))
-    started = time.process_time()
 
     def stop(done: int, metrics: Mapping[str, float]) -> bool:
         late = core_seconds is not None and time.process_time() - started >= core_seconds
@@ -171,7 +173,9 @@ class _Training:
             raise ValueError(f"held_out is {n!r}; expected at least 2 points")
         domain = self.field.problem.domain
         uniform = Points.plain(domain.sample(n - n // 2, stream(self.seed, 0, HELD_OUT)))
-        chosen = self.sampler.sample(self.field.problem.zero_residual, n // 2, stream(self.seed, 1, HELD_OUT))
+        # A copy of the sampler chooses them: what it remembers must not reach the training.
+        sampler, rng = copy.deepcopy(self.sampler), stream(self.seed, 1, HELD_OUT)
+        chosen = sampler.sample(self.field.problem.zero_residual, n // 2, rng)
         both = Points(torch.cat([uniform.x, chosen.x]), torch.cat([uniform.weight, chosen.weight]))
         return self._objective(both, self._conditions(stream(self.seed, 2, HELD_OUT)))
 
@@ -180,10 +184,12 @@ class _Training:
         if local % phase.resample == 0:
             self._resample(phase, index)
         assert self.objective is not None
-        metrics = phase.optimizer.step(self.objective, local, phase.steps)
         if self._first_loss is None:
-            self._first_loss = metrics["loss"]
+            self._first_loss = self.objective.value()
+        before = self.weights()
+        metrics = phase.optimizer.step(self.objective, local, phase.steps)
         if metrics["loss"] > GROWTH * self._first_loss:
+            self.load_weights(before)
             return {"loss": math.inf}
         return metrics
 

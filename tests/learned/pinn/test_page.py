@@ -29,9 +29,9 @@ def test_a_pde_takes_at_most_15_lines(walk_through):
 
 def test_it_trains(walk_through):
     field, history = walk_through[1]["field"], walk_through[1]["history"]
-    assert history.best[1] < 1e-3 * history.validation[0][1]
+    assert history.best[1] < 5e-3 * history.validation[0][1]
     x = field.problem.domain.sample(500, np.random.default_rng(5))
-    assert float(field.residual(x).square().mean().sqrt()) < 0.05
+    assert float(field.residual(x).square().mean().sqrt()) < 0.1
 
 
 def test_its_solution_is_that_of_a_grid(walk_through):

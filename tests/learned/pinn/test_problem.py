@@ -159,6 +159,8 @@ MISTAKES = {
         "no part of the boundary",
     ),
     "empty domain": ({"domain": Ball([0, 0], 1.0) - Ball([0, 0], 2.0)}, "is empty"),
+    "residual without the field": ({"residual": lambda x, u: x[:, 0]}, "reads neither u nor its derivatives"),
+    "lift without the network": ({"lift": lambda x, N: x[:, 0] + 0 * N}, "whatever the network does"),
     "lift of the wrong shape": ({"lift": lambda x, N: x}, "lift of Laplace gave"),
 }
 

@@ -64,7 +64,7 @@ def test_phases_run_in_turn_with_their_own_settings():
         problem=problem, sampler=Spy(problem.domain), optimizer=("adam", LevenbergMarquardt()), steps=(6, 4),
         points=(30, 40), resample=(2, 3), held_out=20,
     )  # fmt: skip
-    assert seen == [10, 30, 30, 30, 40, 40]
+    assert seen == [10, 30, 30, 30, 40, 40]  # the first for the held-out points
     assert history.steps == 10
     assert len(history.metrics["damping"]) == 4
 
@@ -180,7 +180,7 @@ def test_a_checkpoint_of_another_run_is_refused(tmp_path):
         ({"steps": (1, 2, 3)}, ValueError, "steps has 3 numbers for 2"),
         ({"points": 0}, ValueError, "points is 0"),
         ({"resample": (5, 0.5)}, ValueError, r"resample is \(5, 0.5\)"),
-        ({"held_out": 1}, ValueError, "held_out is 1"),
+        ({"held_out": 1, "sampler": "uniform"}, ValueError, "held_out is 1"),
         ({"field": Field(PROBLEMS["wave"]())}, ValueError, "field belongs to 'wave'"),
         ({"optimiser": "lm"}, TypeError, "optimiser"),
     ],

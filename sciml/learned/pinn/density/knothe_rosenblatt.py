@@ -95,7 +95,7 @@ class KnotheRosenblatt(Density):
     def _heights(self, before: torch.Tensor) -> torch.Tensor:
         """Heights (n, bins + 1) of the density of the next coordinate, given those `before` it, on [0, 1]."""
         i = before.shape[1]
-        # A step of Adam moves the output of a network further than a parameter: the first axis makes up for it.
+        # A step of Adam moves a network further than a parameter: the first axis makes up for it.
         raw = self.first if i == 0 else self.rest[i - 1](2 * before - 1) / LIMIT
         raw = LIMIT * torch.tanh(raw)
         normalised = raw - torch.logsumexp(raw + self.log_masses, 1, keepdim=True)

@@ -71,13 +71,13 @@ class AAS(BaseSampler):
     def __init__(
         self, domain: Domain, *, beta_rel: float | None = None, beta: float | None = None,
         density: str | Density = "knothe-rosenblatt", uniform: float = 0.3, replay: float = 0.25,
-        importance: float = 0.5, pool: int = 4000, steps: int = 40, lr: float = 1e-2, effective: float = 0.02,
+        importance: float = 0.75, pool: int = 2000, steps: int = 30, lr: float = 2e-2, effective: float = 0.02,
         prefit_rounds: int = 10, seed: int = 0,
     ):  # fmt: skip
         super().__init__(domain)
         if beta is not None and beta_rel is not None:
             raise ValueError(f"beta is {beta!r} and beta_rel is {beta_rel!r}; expected one of them")
-        beta_rel = 1e-3 if beta is None and beta_rel is None else beta_rel
+        beta_rel = 1e-4 if beta is None and beta_rel is None else beta_rel
         for name, value in (("beta", beta), ("beta_rel", beta_rel)):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value!r}; expected a positive number")
