@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from sciml.cli.record import claim, record, write_json
+from sciml.measure.record import claim, record, write_json
 
 __all__ = ["Case", "claim", "parser", "progress", "show"]
 

@@ -30,7 +30,7 @@ from _common import Case, parser, progress
 from sciml import cg
 from sciml.backends.namespace import norm2
 from sciml.backends.threads import num_threads
-from sciml.cli.memory import PeakMemory
+from sciml.measure.memory import PeakMemory
 from sciml.problems import poisson
 from sciml.problems.problem import size_name
 

@@ -46,9 +46,9 @@ CLUSTER = {"bandwidth": 3.0e9, "alpha": 2.0e-6, "beta": 1.0e-10}
 def measure(shape: Sequence[int], method: str, seed: int, reference: str | None) -> dict[str, Any]:
     """Solve the obstacle case by one method; the row of the table, the same on every rank."""
     from sciml import distributed
-    from sciml.cli.memory import PeakMemory
     from sciml.distributed.engine import load_petsc, world
     from sciml.distributed.model import Machine
+    from sciml.measure.memory import PeakMemory
 
     comm, petsc = world(), load_petsc()
     small = distributed.poisson([min(n, 48) for n in shape], obstacles="balls", seed=seed)

@@ -37,8 +37,8 @@ from _medida_ks import (
     window_pairs,
 )
 
-from sciml.cli.record import claim, record, write_json
 from sciml.learned.medida import RVM, Library, discover
+from sciml.measure.record import claim, record, write_json
 from sciml.problems import ETDRK4, KS_CASES, BlowUpError, KSCase, forecast, kuramoto_sivashinsky, trajectory
 
 PAIRS = {"small": 10, "paper": 100}

@@ -31,7 +31,7 @@ from _common import Case, parser, progress
 
 from sciml.backends.namespace import norm2
 from sciml.backends.threads import num_threads, parallel
-from sciml.cli.memory import peak_rss
+from sciml.measure.memory import peak_rss
 from sciml.problems import Problem, poisson
 from sciml.problems.problem import size_name
 

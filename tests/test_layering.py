@@ -15,8 +15,9 @@ import sciml
 
 ROOT = Path(sciml.__file__).parent
 LAYERS = [
-    {"cli", "distributed", "study"},
-    {"testing", "tuning", "learned", "plotting"},
+    {"cli", "distributed"},
+    {"study"},
+    {"measure", "testing", "tuning", "learned", "plotting"},
     {"problems", "io"},
     {"solvers"},
     {"preconditioners"},

@@ -225,7 +225,7 @@ def _table(error: Any) -> Any:
 
 
 def _write(path: Path, model: str, error: Any, seed: int, seconds: float) -> None:
-    from .record import record, write_json
+    from ..measure.record import record, write_json
 
     rows = [
         {"term": name, "coefficient": float(c), "low": float(low), "high": float(high),

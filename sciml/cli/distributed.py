@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .memory import PeakMemory
-from .methods import Method, Run
+from ..measure.memory import PeakMemory
+from ..measure.methods import Method, Run
 
 if TYPE_CHECKING:
     from .run import System

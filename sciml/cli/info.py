@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..backends.capabilities import BACKENDS, CAPABILITIES
-from .record import environment, write_json
+from ..measure.record import environment, write_json
 
 __all__ = ["run_info"]
 

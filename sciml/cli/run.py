@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..files import check_output
+from ..measure.memory import PeakMemory
+from ..measure.methods import Run, parse_methods, run_method
+from ..measure.record import claim, record, write_json
+from ..measure.warmup import small_matrix, small_shape, warm_up
 from ..problems.problem import Problem
-from .memory import PeakMemory
-from .methods import Method, Run, parse_methods, run_method
-from .record import claim, record, write_json
 from .terminal import console, progress
 
-__all__ = ["System", "run_compare", "run_solve", "small_matrix", "small_shape", "warm_up", "with_precond"]
+__all__ = ["System", "run_compare", "run_solve", "with_precond"]
 
 
 @dataclass(frozen=True)
@@ -70,20 +70,6 @@ class System:
             assert self.shape is not None
             return self.build(small_shape(self.shape))
         return small_matrix()
-
-
-def small_shape(shape: Sequence[int]) -> list[int]:
-    """A grid of the same kind that is solved in a moment, yet deep enough for every kind of level."""
-    side = 192 if len(shape) == 2 else 64
-    return [min(n, side) for n in shape]
-
-
-def small_matrix() -> Problem:
-    """What stands in for a matrix from a file where kernels are only to be loaded."""
-    from ..problems import poisson
-
-    tiny = poisson((40, 40))
-    return Problem("warm-up", tiny.A.tocsr(), tiny.b.reshape(-1))
 
 
 def parse_bc(text: str | None) -> Any:
@@ -180,19 +166,6 @@ def _built(system: System) -> tuple[Problem, float]:
     start = time.perf_counter()
     problem = system.build()
     return problem, time.perf_counter() - start
-
-
-def warm_up(methods: Iterable[Method], small: Problem, rtol: float, tell: Callable[[str], None]) -> float:
-    """Run every method on a small system, so that compilers and imports are not in what is measured."""
-    start = time.perf_counter()
-    tell("loading compiled kernels (compiled on the first use on a machine)")
-    for method in methods:
-        # A failure here is no finding: the measured run will meet it again and report it.
-        try:
-            run_method(method, small, rtol=max(rtol, 1e-3), maxiter=50)
-        except (ValueError, TypeError, ArithmeticError):
-            continue
-    return time.perf_counter() - start
 
 
 def _check_outputs(*paths: Path | None) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..cli.record import plain
+from ..measure.record import plain
 
 __all__ = ["Journal", "read_rows"]
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..cli.methods import Method
-from ..cli.run import small_matrix, small_shape
+from ..measure.methods import Method
+from ..measure.warmup import small_matrix, small_shape
 from ..problems.problem import Problem, size_name
 from .checks import check_keys, check_unique, file_digest, keywords_of, named, text
 from .solvers import solver_of

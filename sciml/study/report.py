@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..cli.record import record, write_json, write_text
+from ..measure.record import record, write_json, write_text
 from .page import page
 from .plan import Plan
 from .summary import claims, summary

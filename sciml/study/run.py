@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..cli.methods import run_method
-from ..cli.record import environment
-from ..cli.run import warm_up
+from ..measure.methods import run_method
+from ..measure.record import environment
+from ..measure.warmup import warm_up
 from ..problems.problem import Problem
 from .journal import Journal
 from .plan import Plan, Point, size_label

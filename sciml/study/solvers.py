@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..cli.methods import Method, parse_methods
+from ..measure.methods import Method, parse_methods
 from .checks import check_keys, file_digest, keywords_of, named, text
 
 __all__ = ["solver_of"]

@@ -7,7 +7,7 @@ import statistics
 from collections.abc import Iterable
 from typing import Any
 
-from ..cli.record import claim
+from ..measure.record import claim
 
 __all__ = ["claims", "failures", "groups", "summary"]
 

@@ -10,8 +10,8 @@ import scipy.sparse as sp
 from typer.testing import CliRunner
 
 from sciml.cli.app import app
-from sciml.cli.methods import parse_methods
 from sciml.cli.run import parse_bc
+from sciml.measure.methods import parse_methods
 from sciml.problems import poisson
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 import sciml
 from sciml import distributed
-from sciml.cli.memory import PeakMemory
 from sciml.distributed.engine import world
+from sciml.measure.memory import PeakMemory
 from sciml.operators import PoissonOperator
 from sciml.preconditioners import LearnedMultigrid
 from sciml.preconditioners.multigrid import Multigrid

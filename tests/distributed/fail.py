@@ -9,8 +9,8 @@ import sys
 
 import sciml
 from sciml import distributed
-from sciml.cli.memory import PeakMemory
 from sciml.distributed.engine import world
+from sciml.measure.memory import PeakMemory
 from sciml.problems import poisson
 
 COMM = world()

@@ -2,8 +2,8 @@
 
 ``cd tests && python -m kill --kills 51``. Every training of the library in a tiny form. SIGKILL may strike in
 the middle of writing; then at most the interval between two checkpoints is lost (here a step). SIGTERM ends
-the step at hand and saves, so nothing is. Each attempt goes on from what the last one left; the weights in the
-end must be those of a run nobody touched, bit for bit.
+the step at hand and saves, so nothing is. Each attempt goes on from what the last one left; the weights in
+the end must be those of a run nobody touched, bit for bit.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ import sys
 import numpy as np
 import pytest
 
-from sciml.cli.memory import peak_rss
-from sciml.cli.record import claim, environment, record, write_json
+from sciml.measure.memory import peak_rss
+from sciml.measure.record import claim, environment, record, write_json
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_peak_memory_sees_an_array():
     # A fresh process: in a long one the second array may lie in memory that was there already.
     script = """
 import numpy as np
-from sciml.cli.memory import PeakMemory
+from sciml.measure.memory import PeakMemory
 for n in (8_000_000, 2_000_000):  # the larger block before does not hide a smaller one
     with PeakMemory() as memory:
         np.ones(n).sum()

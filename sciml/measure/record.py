@@ -45,7 +45,7 @@ def claim(name: str, value: float, relation: str, target: float) -> dict[str, An
 
     Examples
     --------
-    >>> from sciml.cli.record import claim
+    >>> from sciml.measure.record import claim
     >>> claim("iterations", 9, "<=", 12)["holds"]
     True
     """
