@@ -115,9 +115,15 @@ def test_a_residual_that_turns_nan_ends_the_run():
 
 
 # -- resume -------------------------------------------------------------------------------------
-@pytest.mark.parametrize("optimizer", ["adam+lm", "lbfgs+ssbroyden"])
-def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(tmp_path, optimizer):
-    settings = {"optimizer": optimizer, "steps": (5, 5), "resample": (3, 2), "validate_every": 2}
+@pytest.mark.parametrize(("optimizer", "sampler"), [("adam+lm", "r3"), ("lbfgs+ssbroyden", "rad")])
+def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(tmp_path, optimizer, sampler):
+    settings = {
+        "optimizer": optimizer,
+        "sampler": sampler,
+        "steps": (5, 5),
+        "resample": (3, 2),
+        "validate_every": 2,
+    }
     whole = train(**settings)[0]
     for stop in (2, 6):
         path = tmp_path / f"{stop}.safetensors"
