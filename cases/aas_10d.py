@@ -90,7 +90,7 @@ def sampler(name: str, domain: Any, size: str) -> Any:
     if not name.startswith("aas"):
         return SAMPLERS[name](domain)
     density = KnotheRosenblatt(*domain.bounds, bins=16, width=24)
-    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, **AAS[size])
+    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, importance=0.5, **AAS[size])
 
 
 def train(name: str, size: str, seed: int) -> Run:
