@@ -29,13 +29,13 @@ DIMENSION = {"small": 5, "paper": 10}
 SEEDS = {"small": 1, "paper": 3}
 BUDGET = {"small": 12.0, "paper": 240.0}
 SCHEDULE = {
-    "small": {"steps": (200, 1000), "points": (1000, 2000), "resample": (50, 10)},
-    "paper": {"steps": (500, 2000), "points": (2000, 5000), "resample": (100, 15)},
+    "small": {"steps": (100, 1000), "points": (1000, 2000), "resample": (50, 10)},
+    "paper": {"steps": (120, 2000), "points": (2000, 5000), "resample": (60, 15)},
 }
 NETWORK = {"small": {"hidden": (20, 20)}, "paper": {"hidden": (32, 32)}}
 AAS = {
     "small": {"pool": 500, "steps": 10, "prefit_rounds": 10},
-    "paper": {"pool": 2000, "steps": 15, "prefit_rounds": 12},
+    "paper": {"pool": 2000, "steps": 10, "prefit_rounds": 10},
 }
 SETTINGS = ("aas", "aas, soft boundary", "rad", "uniform")
 PROBES = 100_000
@@ -90,7 +90,7 @@ def sampler(name: str, domain: Any, size: str) -> Any:
     if not name.startswith("aas"):
         return SAMPLERS[name](domain)
     density = KnotheRosenblatt(*domain.bounds, bins=16, width=24)
-    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, **AAS[size])
+    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, importance=0.5, **AAS[size])
 
 
 def train(name: str, size: str, seed: int) -> Run:

@@ -74,6 +74,7 @@ def test_unknown_settings_are_type_errors(name):
         (lambda: AAS(SQUARE, beta=1.0, beta_rel=1.0), "expected one of them"),
         (lambda: AAS(SQUARE, beta=0.0), "beta is 0.0; expected a positive number"),
         (lambda: AAS(SQUARE, uniform=-0.1), "uniform is -0.1"),
+        (lambda: AAS(SQUARE, uniform=0.9, source=0.2), "expected at most 1 together"),
         (lambda: AAS(SQUARE, density="gaussian"), "density is 'gaussian'"),
         (lambda: DASR(SQUARE, density=KRNet([0.0], [1.0])), "dimension 1; expected 2"),
         (lambda: DASG(SQUARE, lr=0.0), "lr is 0.0"),
@@ -150,7 +151,8 @@ def test_replay_keeps_its_share():
 def test_beta_turns_concentration_into_uniformity():
     """The absolute beta of the paper: large against the residual it leaves the density uniform."""
     shares = [
-        near(run(AAS(SQUARE, beta=beta, uniform=0.0, pool=400, steps=30, lr=0.03))) for beta in (1e-4, 1e3)
+        near(run(AAS(SQUARE, beta=beta, uniform=0.0, source=0.0, pool=400, steps=30, lr=0.03)))
+        for beta in (1e-4, 1e3)
     ]
     assert shares[0] > 0.12
     assert shares[1] < 0.06
@@ -171,6 +173,18 @@ def test_density_of_your_own():
     run(sampler, calls=2)
     assert sampler.density is density
     assert float(density.first.detach().abs().max()) > 0
+
+
+def test_source_is_not_forgotten():
+    """Whatever becomes of the density, a share of the points stays where the source was."""
+    sampler, rng = AAS(SQUARE, source=0.6, **LEARNING["aas"]), np.random.default_rng(0)
+    sampler.prefit(peak, rng)
+    with torch.no_grad():
+        for parameter in sampler.density.parameters():
+            parameter.zero_()
+    points = sampler.sample(lambda x: torch.ones_like(x[:, 0]), 1000, rng)
+    assert near(Points.plain(sampler.density.sample(1000, rng))) < 0.06
+    assert near(points) > 0.12
 
 
 def test_prefit_finds_a_peak_that_uniform_points_miss():

@@ -24,7 +24,8 @@ class AAS(BaseSampler):
     .. math:: \min_u \max_{p > 0,\ \int p = 1}\ \int r_u^2\, p - β \int |∇p|^2 .
 
     Every call looks at the residual on a pool, takes some steps of ascent, and draws from a mixture of the
-    density with uniform points. Some points of the last call stay (replay).
+    density with uniform points and with the density as it was before the training. Some points of the last
+    call stay (replay).
 
     Parameters
     ----------
@@ -38,8 +39,8 @@ class AAS(BaseSampler):
         relaxes to uniform when they are small against it.
     density : str or Density
         A name from `DENSITIES`, or a density on the bounding box of the domain.
-    uniform : float
-        Share of uniform points.
+    uniform, source : float
+        Shares of uniform points, and of points from the density as it was after the pre-fit.
     replay : float
         Share of points kept from the last call.
     importance : float
@@ -70,8 +71,8 @@ class AAS(BaseSampler):
 
     def __init__(
         self, domain: Domain, *, beta_rel: float | None = None, beta: float | None = None,
-        density: str | Density = "knothe-rosenblatt", uniform: float = 0.3, replay: float = 0.25,
-        importance: float = 0.75, pool: int = 2000, steps: int = 30, lr: float = 2e-2,
+        density: str | Density = "knothe-rosenblatt", uniform: float = 0.3, source: float = 0.2,
+        replay: float = 0.25, importance: float = 0.75, pool: int = 2000, steps: int = 30, lr: float = 2e-2,
         effective: float = 0.02, prefit_rounds: int = 10, seed: int = 0,
     ):  # fmt: skip
         super().__init__(domain)
@@ -82,7 +83,10 @@ class AAS(BaseSampler):
             if value is not None and not value > 0:
                 raise ValueError(f"{name} is {value!r}; expected a positive number")
         self.beta, self.beta_rel = beta, beta_rel
-        self.uniform, self.replay = share("uniform", uniform), share("replay", replay)
+        self.uniform, self.source = share("uniform", uniform), share("source", source)
+        if uniform + source > 1:
+            raise ValueError(f"uniform is {uniform!r} and source {source!r}; expected at most 1 together")
+        self.replay = share("replay", replay)
         self.importance = share("importance", importance)
         self.prefit_rounds = positive_integer("prefit_rounds", prefit_rounds)
         self._learned = LearnedDensity(
@@ -96,12 +100,13 @@ class AAS(BaseSampler):
     def prefit(self, residual: Residual, rng: np.random.Generator) -> None:
         for _ in range(self.prefit_rounds):
             self._ascend(residual, rng)
+        self._learned.keep_source()
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
         self._ascend(residual, rng)
         old = self.memory.get("x")
         kept = 0 if old is None else min(len(old), round(self.replay * positive_integer("n", n)))
-        x, density = self._learned.draw(n - kept, self.uniform, rng)
+        x, density = self._learned.draw(n - kept, self.uniform, self.source, rng)
         if old is not None and kept:
             chosen = torch.as_tensor(rng.permutation(len(old))[:kept])
             x, density = torch.cat([x, old[chosen]]), torch.cat([density, self.memory["density"][chosen]])
@@ -121,8 +126,8 @@ class AAS(BaseSampler):
         self._learned.learn(lambda: -penalised_mean(self.density, x, target, weight, beta))
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "density": self._learned.state()}
+        return {**super().state(), "learned": self._learned.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        self._learned.load(state["density"])
+        self._learned.load(state["learned"])

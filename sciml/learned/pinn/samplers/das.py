@@ -54,15 +54,15 @@ class DASR(BaseSampler):
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
         _follow(self._learned, residual, rng)
-        x, density = self._learned.draw(positive_integer("n", n), self.uniform, rng)
+        x, density = self._learned.draw(positive_integer("n", n), self.uniform, 0.0, rng)
         return Points.weighted(x, density, self.importance)
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "density": self._learned.state()}
+        return {**super().state(), "learned": self._learned.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        self._learned.load(state["density"])
+        self._learned.load(state["learned"])
 
 
 class DASG(Growing):
@@ -93,14 +93,14 @@ class DASG(Growing):
 
     def _choose(self, residual: Residual, n: int, rng: np.random.Generator) -> Tensor:
         _follow(self._learned, residual, rng)
-        return self._learned.draw(n, 0.0, rng)[0]
+        return self._learned.draw(n, 0.0, 0.0, rng)[0]
 
     def state(self) -> dict[str, Any]:
-        return {**super().state(), "density": self._learned.state()}
+        return {**super().state(), "learned": self._learned.state()}
 
     def load(self, state: dict[str, Any]) -> None:
         super().load(state)
-        self._learned.load(state["density"])
+        self._learned.load(state["learned"])
 
 
 def _follow(learned: LearnedDensity, residual: Residual, rng: np.random.Generator) -> None:

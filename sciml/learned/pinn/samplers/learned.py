@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -17,9 +18,9 @@ from .base import Residual, magnitude, positive_integer, share
 
 __all__ = ["LearnedDensity"]
 
-EXPLORED = 0.5
-"""Share of uniform points among those a density is trained on. Their density is at least this share of the
-uniform one, which bounds the importance ratios."""
+EXPLORED = 0.5, 0.25
+"""Shares of uniform points and of points from the source's density among those a density is trained on. The
+first bounds the importance ratios."""
 
 POWERS = tuple(0.8**i for i in range(25))
 """Powers of the target that are tried, from the target itself to nearly its support."""
@@ -50,10 +51,10 @@ class LearnedDensity:
 
     Notes
     -----
-    Half of the pool is uniform, half is drawn from the density as it is; the density of this mixture enters
-    the importance weights. Outside the domain the target is zero. The samplers draw from a mixture too and
-    discard what lies outside; that changes its density by a factor only, which weights of mean one do not
-    contain.
+    Half of the pool is uniform, half is drawn from the density as it is and from that of the source; the
+    density of this mixture enters the importance weights. Outside the domain the target is zero. The samplers
+    draw from a mixture too and discard what lies outside; that changes its density by a factor only, which
+    weights of mean one do not contain.
     """
 
     def __init__(
@@ -71,11 +72,19 @@ class LearnedDensity:
             raise ValueError(
                 f"density has dimension {self.model.dimension}; expected {domain.dimension} like the domain"
             )
+        self.source: Density | None = None
         self.box_volume = float((self.model.upper - self.model.lower).prod())
+
+    def keep_source(self) -> None:
+        """Keep the density as it is, beside the one that goes on learning.
+
+        In many dimensions a density that has left a peak does not find it again: no uniform point lies there.
+        """
+        self.source = copy.deepcopy(self.model)
 
     def look(self, residual: Residual, rng: np.random.Generator) -> tuple[Tensor, Tensor, Tensor]:
         """Pool: points (m, d) of the box, squared residuals (0 outside the domain), and their density."""
-        x, density = self.mixture(self.pool, EXPLORED, rng)
+        x, density = self.mixture(self.pool, *EXPLORED, rng)
         inside = self.domain.contains(x)
         target = torch.zeros_like(density)
         target[inside] = magnitude(residual, x[inside]) ** 2
@@ -85,22 +94,34 @@ class LearnedDensity:
         """Adam on `loss`; its values."""
         return fit_density(self.model, loss, steps=self.steps if steps is None else steps, lr=self.lr)
 
-    def mixture(self, n: int, uniform: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """`n` points of the box from a mixture with a share `uniform` of uniform ones, and its density."""
-        flat = round(uniform * n)
-        u = torch.as_tensor(quasi_uniform(flat, self.model.dimension, rng)).to(self.model.lower)
-        x = self.model.lower + (self.model.upper - self.model.lower) * u
-        x = torch.cat([x, self.model.sample(n - flat, rng, quasi=True)])
-        with torch.no_grad():
-            own = self.model.log_prob(x).exp()
-        return x, uniform / self.box_volume + (1 - uniform) * own
+    def mixture(
+        self, n: int, uniform: float, source: float, rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """`n` points of the box from a mixture, and its density.
 
-    def draw(self, n: int, uniform: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        Shares of it are uniform, from the density of the source if there is one, and from the density.
+        """
+        parts = {self.model: 1.0 - uniform} if self.source is None else {
+            self.source: source, self.model: 1.0 - uniform - source
+        }  # fmt: skip
+        counts = [round(share * n) for share in parts.values()][:-1]
+        counts.append(n - round(uniform * n) - sum(counts))
+        u = quasi_uniform(n - sum(counts), self.model.dimension, rng)
+        x = self.model.lower + (self.model.upper - self.model.lower) * torch.as_tensor(u).to(self.model.lower)
+        drawn = [part.sample(m, rng, quasi=True) for part, m in zip(parts, counts, strict=True)]
+        x = torch.cat([x, *drawn])
+        density = torch.full_like(x[:, 0], uniform / self.box_volume)
+        with torch.no_grad():
+            for part, weight in parts.items():
+                density += weight * part.log_prob(x).exp()
+        return x, density
+
+    def draw(self, n: int, uniform: float, source: float, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """`n` points of the domain from `mixture`, and its density in the box."""
         kept: list[tuple[Tensor, Tensor]] = []
         have, drawn, size = 0, 0, n
         while have < n:
-            x, density = self.mixture(size, uniform, rng)
+            x, density = self.mixture(size, uniform, source, rng)
             order = torch.as_tensor(rng.permutation(size))  # what is cut off at the end is a random part
             order = order[self.domain.contains(x)[order]]
             kept.append((x[order], density[order]))
@@ -123,10 +144,18 @@ class LearnedDensity:
         return tempered * (1 / density).sum() / weight.sum()
 
     def state(self) -> dict[str, Any]:
-        return {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        return {"density": _weights(self.model), "source": self.source and _weights(self.source)}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.model.load_state_dict(tensors(state))
+        self.model.load_state_dict(tensors(state["density"]))
+        if state["source"] is not None:
+            self.keep_source()
+            assert self.source is not None
+            self.source.load_state_dict(tensors(state["source"]))
+
+
+def _weights(density: Density) -> dict[str, Tensor]:
+    return {name: value.detach().clone() for name, value in density.state_dict().items()}
 
 
 def _density(name: str, domain: Domain, seed: int) -> Density:
