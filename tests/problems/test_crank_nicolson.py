@@ -110,3 +110,13 @@ def test_shifted_is_the_sum_and_stays_a_grid_operator(shift, rng):
     assert isinstance(A.shifted(shift), sciml.PoissonOperator)
     with pytest.raises(ValueError, match="shift"):
         A.shifted(-1.0)
+
+
+def test_shifts_add_up_and_keep_everything_else(rng):
+    cells = rng.random((N, N)) < 0.1
+    settings = {"spacing": 0.3, "bc": ["periodic", "neumann"], "cells": cells, "dtype": "float32"}
+    k = rng.uniform(0.5, 2.0, (N, N))
+    B = sciml.PoissonOperator((N, N), shift=0.4, coefficient=k, **settings).shifted(0.7)
+    C = sciml.PoissonOperator((N, N), shift=1.1, coefficient=k, **settings)
+    assert B.dtype == C.dtype
+    np.testing.assert_allclose(B.tocsr().toarray(), C.tocsr().toarray(), rtol=1e-6)

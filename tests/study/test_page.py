@@ -169,6 +169,8 @@ def test_unlike_machines_are_said(made):
     moved = [r | {"session": 1 + i % 2} for i, r in enumerate(rows)]
     assert "compare seconds with care" in page(plan, moved, [SESSION, other])
     assert "compare seconds with care" not in page(plan, moved, [SESSION, SESSION])
+    # A session that was killed before its first row measured nothing.
+    assert "Another" not in page(plan, rows, [SESSION, other])
 
 
 def test_no_rows_make_a_page(made):
