@@ -56,9 +56,8 @@ def systems(seed: int) -> Iterator[tuple[PoissonOperator, np.ndarray, float]]:
         context = float(rng.random())
         solid = rng.random(SHAPE) < 0.1
         solid[0] = False
-        A = PoissonOperator(
-            SHAPE, bc="open-top" if rng.random() < 0.5 else "dirichlet", cells=solid, shift=0.1 * context
-        )
+        bc = ("dirichlet", "periodic")[rng.integers(2)]
+        A = PoissonOperator(SHAPE, bc=bc, cells=solid, shift=0.1 + context)
         yield A, np.where(A.fluid, rng.standard_normal(SHAPE), 0.0), context
 
 
@@ -90,11 +89,7 @@ def soak(seconds: float, say: Callable[[str], Any] = print) -> list[dict[str, fl
                 gc.collect()
                 rows.append({"seconds": passed, "solves": solves, "failed": failed, "MiB": resident() / 2**20,
                              "objects": len(gc.get_objects())})  # fmt: skip
-                say(
-                    "{seconds:>8.0f} {solves:>9.0f} {failed:>7.0f} {MiB:>9.1f} {objects:>9.0f}".format(
-                        **rows[-1]
-                    )
-                )
+                say(LINE.format(**rows[-1]))
     return rows
 
 
