@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -99,15 +100,19 @@ class AMG(EntryPreconditioner):
         return f"<{self.label} {facts}, for {self.A!r}>"
 
 
+_SEEDING = threading.Lock()
+
+
 @contextmanager
 def _fixed_seed() -> Iterator[None]:
     """PyAMG estimates spectral radii from NumPy's global random state: the same hierarchy every time."""
-    before = np.random.get_state()  # noqa: NPY002
-    np.random.seed(0)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(before)  # noqa: NPY002
+    with _SEEDING:  # of all threads: two set-ups at once would draw from one another
+        before = np.random.get_state()  # noqa: NPY002
+        np.random.seed(0)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(before)  # noqa: NPY002
 
 
 def _with_int32_indices(csr: scipy.sparse.csr_array) -> scipy.sparse.csr_matrix:

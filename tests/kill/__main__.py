@@ -193,12 +193,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     names = given.only or list(TRAININGS)
-    rows = [
-        survive(name, -(-given.kills // len(names)), np.random.default_rng([given.seed, i]))
-        for i, name in enumerate(names)
-    ]
-    print("training   steps  runs ended  SIGKILL  SIGTERM  steps lost  partial files  weights")
-    print(*rows, sep="\n")
+    print("training   steps  runs ended  SIGKILL  SIGTERM  steps lost  partial files  weights", flush=True)
+    for i, name in enumerate(names):
+        kills = -(-given.kills // len(names))
+        print(survive(name, kills, np.random.default_rng([given.seed, i])), flush=True)
     return 0
 
 
