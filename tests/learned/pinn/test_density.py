@@ -39,6 +39,28 @@ def test_contract(name, dimension):
     check_density(disturbed(name, dimension, 0.5 if name == "knothe-rosenblatt" else 0.05))
 
 
+class Elsewhere(KnotheRosenblatt):
+    """Its samples crowd towards one corner of the box."""
+
+    def sample(self, n, rng):
+        x = super().sample(n, rng)
+        return self.lower + (x - self.lower) ** 2 / (self.upper - self.lower)
+
+
+class Doubled(KnotheRosenblatt):
+    def log_prob(self, x):
+        return super().log_prob(x) + 0.7
+
+
+@pytest.mark.parametrize("wrong", [Elsewhere, Doubled])
+def test_contract_finds_samples_of_another_density(wrong):
+    density = wrong([-1.0, -1.0], [1.0, 2.0])
+    with torch.no_grad():
+        density.first[:, 0] += 1.0
+    (sentence,) = check_density(density, raise_on_failure=False)
+    assert "samples do not follow" in sentence
+
+
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 2**16), size=st.floats(0.0, 2.0))
 def test_knothe_rosenblatt_inverts_to_rounding(seed, size):
