@@ -106,6 +106,18 @@ def test_allen_cahn_is_periodic_with_its_derivative():
     torch.testing.assert_close(low.grad, high.grad)
 
 
+@pytest.mark.parametrize(("name", "sign"), [("burgers", -1.0), ("allen_cahn", 1.0)])
+def test_fields_have_the_parity_of_the_solution(name, sign, rng):
+    problem = PROBLEMS[name]()
+    field = Field(problem, hidden=(8,))
+    with torch.no_grad():
+        field.net.theta.normal_()
+    x = problem.domain.sample(50, rng)
+    mirrored = x * torch.tensor([-1.0, 1.0], dtype=torch.float64)
+    for function in (field, problem.exact):
+        torch.testing.assert_close(function(mirrored), sign * function(x), rtol=0, atol=1e-12)
+
+
 def test_channels_are_what_the_residual_reads():
     assert PROBLEMS["nonlinear"]().channels.count == 12  # value, ten first derivatives, one Laplacian
     wave = PROBLEMS["wave"]()
