@@ -29,8 +29,8 @@ DIMENSION = {"small": 5, "paper": 10}
 SEEDS = {"small": 1, "paper": 3}
 BUDGET = {"small": 12.0, "paper": 240.0}
 SCHEDULE = {
-    "small": {"steps": (100, 1000), "points": (1000, 2000), "resample": (50, 10)},
-    "paper": {"steps": (120, 2000), "points": (2000, 5000), "resample": (60, 15)},
+    "small": {"steps": (100, 20, 1000), "points": (1000, 2000, 3000), "resample": (50, 10, 10)},
+    "paper": {"steps": (120, 120, 2000), "points": (2000, 4500, 10_000), "resample": (60, 15, 20)},
 }
 NETWORK = {"small": {"hidden": (20, 20)}, "paper": {"hidden": (32, 32)}}
 AAS = {
@@ -90,14 +90,14 @@ def sampler(name: str, domain: Any, size: str) -> Any:
     if not name.startswith("aas"):
         return SAMPLERS[name](domain)
     density = KnotheRosenblatt(*domain.bounds, bins=16, width=24)
-    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, importance=0.5, **AAS[size])
+    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, importance=0.4, **AAS[size])
 
 
 def train(name: str, size: str, seed: int) -> Run:
     problem = nonlinear(DIMENSION[size], "soft" not in name)
     return run(
         problem, sampler(name, problem.domain, size), seed=seed, budget=BUDGET[size], network=NETWORK[size],
-        optimizer="adam+lm", validate_every=5, **SCHEDULE[size],
+        optimizer="adam+lm+lm", validate_every=5, held_out=16_384, **SCHEDULE[size],
     )  # fmt: skip
 
 

@@ -22,8 +22,8 @@ from _common import Case, parser, progress
 from _pinn import Run, add_seeds, draw_curves, median, run, seeds, square_grid
 
 SEEDS = {"small": 1, "paper": 3}
-BUDGET = {"small": 14.0, "paper": 240.0}
-SCARCE_BUDGET = {"small": 7.0, "paper": 60.0}
+BUDGET = {"small": 12.0, "paper": 240.0}
+SCARCE_BUDGET = {"small": 6.0, "paper": 60.0}
 SCHEDULE = {
     "small": {"steps": (300, 1000), "points": (1000, 2500), "resample": (100, 20)},
     "paper": {"steps": (800, 5000), "points": (1500, 7000), "resample": (100, 30)},
@@ -39,7 +39,7 @@ STEPS = 400
 
 FIELDS = {
     "wave": ("(1 + sin πx cos πy)²", 16, 0.3),
-    "two bumps": ("two Gaussians of width 0.15", 32, 0.06),
+    "two bumps": ("two Gaussians of width 0.15", 16, 0.06),
 }
 """Squared residuals for the oracle: what they are, cells of the density per axis, and beta."""
 

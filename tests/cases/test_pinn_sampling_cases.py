@@ -45,7 +45,8 @@ def test_ten_dimensions(case, tmp_path, monkeypatch):
     script = case("aas_10d")
     monkeypatch.setattr(script, "BUDGET", {"small": 1e3})
     monkeypatch.setattr(script, "DIMENSION", {"small": 3})
-    monkeypatch.setattr(script, "SCHEDULE", {"small": TINY})
+    schedule = {"steps": (20, 3, 3), "points": (100, 150, 150), "resample": (10, 3, 3)}
+    monkeypatch.setattr(script, "SCHEDULE", {"small": schedule})
     monkeypatch.setattr(script, "AAS", {"small": {"pool": 100, "steps": 2, "prefit_rounds": 1}})
     png, record = tmp_path / "o.png", tmp_path / "o.json"
     content = script.main(["--plot", str(png), "--json", str(record)])
