@@ -92,8 +92,7 @@ def test_lifts_hold_initial_and_boundary_values(name, rng):
     if name == "allen_cahn":
         fixed &= normals[:, 0] == 0  # periodic in space
     gap = (field(x[fixed]) - problem.exact(x[fixed])).abs().max()
-    # The Fourier table of Allen–Cahn rounds off the kink of the start.
-    assert float(gap) < (1e-4 if name == "allen_cahn" else 1e-12)
+    assert float(gap) < 1e-12
 
 
 def test_allen_cahn_is_periodic_with_its_derivative():
