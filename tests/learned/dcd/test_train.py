@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from sciml import PoissonOperator, cg  # noqa: E402
+from sciml import CallableOperator, PoissonOperator, cg  # noqa: E402
 from sciml.cli import main  # noqa: E402
 from sciml.learned import load, load_weights  # noqa: E402
 from sciml.learned.checkpoint import load_checkpoint  # noqa: E402
@@ -273,10 +273,9 @@ def test_bad_options(options, error, sentence):
 
 
 def test_an_operator_without_entries_is_refused():
-    from sciml.operators import Identity
-
-    with pytest.raises(TypeError, match="A is a Identity; expected a PoissonOperator or a matrix"):
-        train_dcd(Identity((8, 8)), BoxModes(box()), steps=1)
+    twice = CallableOperator(lambda x: 2 * x, (8, 8), properties={"symmetric", "linear"})
+    with pytest.raises(TypeError, match="A is a CallableOperator; expected a PoissonOperator or a matrix"):
+        train_dcd(twice, BoxModes(box()), steps=1)
 
 
 # -- the command --------------------------------------------------------------------------------

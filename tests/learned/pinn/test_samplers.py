@@ -46,6 +46,25 @@ def test_contract(name, domain):
     check_sampler(lambda: SAMPLERS[name](DOMAINS[domain], **CHEAP.get(name, {})), n=64)
 
 
+class Escaping(Uniform):
+    def sample(self, residual, n, rng):
+        return Points(3.0 * self.domain.sample(n, rng), torch.full((n,), 2.0, dtype=torch.float64))
+
+
+class Forgetful(R3):
+    def load(self, state):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [(Escaping, "outside the domain"), (Escaping, "average 2"), (Forgetful, "took up a saved state")],
+)
+def test_checks_find_broken_samplers(kind, message):
+    sentences = check_sampler(lambda: kind(SQUARE), raise_on_failure=False)
+    assert any(message in sentence for sentence in sentences)
+
+
 @pytest.mark.parametrize("name", ["rar", "rar-d", "rad", "r3", "das-g", "das-r", "aas"])
 def test_adaptive_samplers_gather_where_the_residual_is(name):
     sampler = SAMPLERS[name](SQUARE, **LEARNING.get(name, {}))

@@ -72,8 +72,8 @@ class AAS(BaseSampler):
     def __init__(
         self, domain: Domain, *, beta_rel: float | None = None, beta: float | None = None,
         density: str | Density = "knothe-rosenblatt", uniform: float = 0.3, source: float = 0.2,
-        replay: float = 0.25, importance: float = 0.75, pool: int = 2000, steps: int = 30, lr: float = 2e-2,
-        effective: float = 0.02, prefit_rounds: int = 10, seed: int = 0,
+        replay: float = 0.25, importance: float = 0.75, pool: int = 1500, steps: int = 20, lr: float = 2e-2,
+        effective: float = 0.02, prefit_rounds: int = 8, seed: int = 0,
     ):  # fmt: skip
         super().__init__(domain)
         if beta is not None and beta_rel is not None:
