@@ -39,20 +39,6 @@ def test_contract(name, dimension):
     check_density(disturbed(name, dimension, 0.3 if name == "knothe-rosenblatt" else 0.05))
 
 
-def test_checks_find_a_density_that_lies():
-    class Unnormalised(KnotheRosenblatt):
-        def latent_log_prob(self, z):
-            return super().latent_log_prob(z) + 0.5
-
-    class Biased(KnotheRosenblatt):
-        def inverse(self, z):
-            return super().inverse(z**2)
-
-    for kind, message in ((Unnormalised, "not normalised"), (Biased, "differs from x")):
-        sentences = check_density(kind([0.0, 0.0], [1.0, 2.0]), raise_on_failure=False)
-        assert any(message in sentence for sentence in sentences)
-
-
 class Elsewhere(KnotheRosenblatt):
     """Its samples crowd towards one corner of the box."""
 
@@ -66,13 +52,20 @@ class Doubled(KnotheRosenblatt):
         return super().log_prob(x) + 0.7
 
 
-@pytest.mark.parametrize("wrong", [Elsewhere, Doubled])
-def test_contract_finds_samples_of_another_density(wrong):
+class OneWay(KnotheRosenblatt):
+    def inverse(self, z):
+        return super().inverse(z**2)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [(Elsewhere, "do not follow"), (Doubled, "do not follow"), (OneWay, "differs from x")],
+)
+def test_contract_finds_a_density_that_lies(wrong, message):
     density = wrong([-1.0, -1.0], [1.0, 2.0])
     with torch.no_grad():
         density.first[:, 0] += 1.0
-    (sentence,) = check_density(density, raise_on_failure=False)
-    assert "samples do not follow" in sentence
+    assert any(message in sentence for sentence in check_density(density, raise_on_failure=False))
 
 
 @settings(max_examples=20, deadline=None)
