@@ -25,7 +25,7 @@ from sciml.problems import CNAB2, ETDRK4, forecast, kuramoto_sivashinsky, random
 from sciml.tuning import TsallisINF, tuned
 
 NODES = {"small": 64, "paper": 256}
-LENGTH, DT, STEPS = 22.0, 5e-3, 400
+LENGTH, DT, STEPS = 22.0, 5e-3, 200
 MODEL = {"diffusion": 2.0 / 3.0, "advection": 0.8}
 MISSING = ("u_xx", "u u_x")
 

@@ -63,6 +63,7 @@ _MODULES = (
     "preconditioners",
     "problems",
     "solvers",
+    "study",
     "testing",
     "tuning",
 )

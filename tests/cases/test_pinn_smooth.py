@@ -10,7 +10,7 @@ pytest.importorskip("torch")
 def test_pinn_smooth(case, tmp_path, monkeypatch):
     pytest.importorskip("matplotlib")
     script = case("pinn_smooth")
-    tiny = script.Setup("poisson", 1e-3, 15, 300, 8, {"hidden": (8,)})
+    tiny = script.Setup("poisson", 1e-3, (15,), (300,), (8,), {"hidden": (8,)})
     monkeypatch.setitem(script.SETUPS, "small", [tiny])
     monkeypatch.setattr(script, "PLANE", tiny)
     monkeypatch.setattr(script, "HELD_OUT", 200)

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from sciml.study import Plan
+from sciml.study.page import _machines as machines
 from sciml.study.page import page
 from sciml.study.summary import failures, summary
 
@@ -163,14 +164,14 @@ def test_without_failures_no_list_of_them(made):
 
 
 def test_unlike_machines_are_said(made):
-    plan, rows, text = made
+    _, rows, text = made
     assert "compare seconds with care" not in text
     other = {**SESSION, "cpu": "Another"}
     moved = [r | {"session": 1 + i % 2} for i, r in enumerate(rows)]
-    assert "compare seconds with care" in page(plan, moved, [SESSION, other])
-    assert "compare seconds with care" not in page(plan, moved, [SESSION, SESSION])
+    assert "compare seconds with care" in machines(moved, [SESSION, other])
+    assert "compare seconds with care" not in machines(moved, [SESSION, SESSION])
     # A session that was killed before its first row measured nothing.
-    assert "Another" not in page(plan, rows, [SESSION, other])
+    assert "Another" not in machines(rows, [SESSION, other])
 
 
 def test_no_rows_make_a_page(made):

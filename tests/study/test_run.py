@@ -130,13 +130,13 @@ SCRIPT = "import sys; from sciml.cli import main; main(['study', sys.argv[1], '-
 STUDY = """
 problems = [{kind = "poisson"}]
 sizes = [[12, 12]]
-seeds = [0, 1, 2, 3, 4, 5, 6, 7]
+seeds = [0, 1, 2, 3, 4, 5]
 solvers = ["cg", "sor"]
 maxiter = 60
 """
 
 
-def test_killed_again_and_again_loses_at_most_the_row_at_hand(tmp_path):
+def test_killed_again_and_again_loses_at_most_the_row_at_hand(tmp_path, monkeypatch):
     """SIGKILL as soon as some more rows are on disk, twice; then the study is completed."""
     config, journal = tmp_path / "study.toml", tmp_path / "out" / "rows.jsonl"
     config.write_text(STUDY)
@@ -144,7 +144,7 @@ def test_killed_again_and_again_loses_at_most_the_row_at_hand(tmp_path):
     while True:
         process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(config), str(journal.parent)])
         while process.poll() is None and kills < 2:
-            if journal.exists() and journal.read_bytes().count(b'{"row"') > 5 * kills:
+            if journal.exists() and journal.read_bytes().count(b'{"row"') > 4 * kills:
                 os.kill(process.pid, signal.SIGKILL)
                 break
             time.sleep(0.0005)
@@ -162,6 +162,7 @@ def test_killed_again_and_again_loses_at_most_the_row_at_hand(tmp_path):
     assert [(r["problem"], r["size"], r["seed"], r["solver"]) for r in rows] == [
         point.key for point in Plan.from_toml(config).points()
     ]
+    monkeypatch.setattr(running, "write_reports", lambda *a: None)
     assert without_times(rows) == without_times(run_study(config, tmp_path / "at once"))
 
 

@@ -51,7 +51,9 @@ class Field:
         if net is None:
             low, high = problem.domain.bounds
             settings.setdefault("hidden", (24, 24, 24) if problem.dimension <= 3 else (40, 40))
-            net = MLP(low.tolist(), high.tolist(), periodic=problem.periodic, **settings)
+            net = MLP(
+                low.tolist(), high.tolist(), periodic=problem.periodic, parity=problem.parity, **settings
+            )
         elif settings:
             raise TypeError(f"net is given, so {sorted(settings)} cannot be set")
         if net.dimension != problem.dimension:

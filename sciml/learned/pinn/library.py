@@ -217,14 +217,18 @@ def wave(speed: float = 2.0) -> Problem:
 
 
 @_named
-def burgers(viscosity: float = 0.01 / math.pi) -> Problem:
-    """``u_t + u u_x = ν u_xx`` for x in [-1, 1], t in [0, 1], from ``−sin(πx)``: a shock at x = 0."""
+def burgers(viscosity: float = 0.01 / math.pi, odd: bool = True) -> Problem:
+    """``u_t + u u_x = ν u_xx`` for x in [-1, 1], t in [0, 1], from ``−sin(πx)``: a shock at x = 0.
+
+    The solution is odd in x. A field that is not (``odd=False``) can move its shock at almost no residual.
+    """
     return Problem(
         "Burgers",
         _space_time(),
         lambda x, u: u.grad[:, 1] + u.value * u.grad[:, 0] - viscosity * u.second(0, 0),
         lift=lambda x, N: -torch.sin(math.pi * x[:, 0]) + x[:, 1] * (1 - x[:, 0] ** 2) * N,
         exact=lambda x: burgers_exact(x, viscosity),
+        parity=((0, "odd"),) if odd else (),
     )
 
 
@@ -243,6 +247,7 @@ def allen_cahn(diffusivity: float = 1e-4) -> Problem:
         lift=lambda x, N: _without_kink(x, diffusivity) + x[:, 1] * N,
         exact=lambda x: allen_cahn_reference(x, diffusivity),
         periodic=(0,),
+        parity=((0, "even"),),
     )
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from .derivatives import Channels, Jet
+from .parity import Parity
 
 __all__ = ["MLP", "Tape"]
 
@@ -35,6 +36,8 @@ class MLP(torch.nn.Module):
         Axes on which the network is periodic over the box: they enter as sines and cosines.
     harmonics : int
         Of every periodic axis.
+    parity : sequence of (int, str)
+        Axes along which the output is ``"even"`` or ``"odd"`` about the centre of the box.
     seed : int
         Of the weights (Glorot's uniform law).
 
@@ -55,6 +58,7 @@ class MLP(torch.nn.Module):
         hidden: Sequence[int] = (24, 24, 24),
         periodic: Sequence[int] = (),
         harmonics: int = 1,
+        parity: Sequence[tuple[int, str]] = (),
         seed: int = 0,
     ):
         super().__init__()
@@ -66,13 +70,15 @@ class MLP(torch.nn.Module):
             raise ValueError(f"periodic is {periodic!r}; expected axes from 0 to {len(low) - 1}")
         if isinstance(harmonics, bool) or not isinstance(harmonics, int) or harmonics < 1:
             raise ValueError(f"harmonics is {harmonics!r}; expected a positive integer")
-        self.settings: dict[str, Any] = {
-            "lower": low.tolist(), "upper": high.tolist(), "hidden": widths,
-            "periodic": sorted({int(axis) for axis in periodic}), "harmonics": harmonics,
-        }  # fmt: skip
         self.dimension = len(low)
         self._center = torch.from_numpy((low + high) / 2)
         self._scale = torch.from_numpy(2.0 / (high - low))
+        self.parity = Parity(parity, self._center)
+        self.settings: dict[str, Any] = {
+            "lower": low.tolist(), "upper": high.tolist(), "hidden": widths,
+            "periodic": sorted({int(axis) for axis in periodic}), "harmonics": harmonics,
+            "parity": [list(pair) for pair in self.parity.pairs],
+        }  # fmt: skip
         inputs = self.dimension + len(self.settings["periodic"]) * (2 * harmonics - 1)
         self.shapes = list(zip([*widths, 1], [inputs, *widths], strict=True))
         rng = np.random.default_rng([int(seed), 2])
@@ -99,16 +105,17 @@ class MLP(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Values (n,) at points (n, d)."""
-        return self._through(x, Channels(self.dimension))[-1][0, :, 0]
+        return self.jet(x, Channels(self.dimension)).value
 
     def jet(self, x: Tensor, channels: Channels) -> Jet:
         """Values and derivatives at points (n, d); differentiable in the parameters by autograd."""
-        return Jet(self._through(x, channels)[-1][..., 0], channels)
+        output = self._through(self.parity.unfold(x), channels)[-1][..., 0]
+        return Jet(self.parity.fold(output, channels), channels)
 
     @torch.no_grad()
     def record(self, x: Tensor, channels: Channels) -> Tape:
         """As `jet`, without a graph, keeping what gradients need."""
-        return Tape(self, channels, self._through(x, channels))
+        return Tape(self, channels, self._through(self.parity.unfold(x), channels))
 
     def inputs(self, x: Tensor, channels: Channels) -> Tensor:
         """What the first layer sees, with its derivatives: (channels, n, inputs)."""
@@ -147,7 +154,7 @@ class Tape:
 
     def __init__(self, net: MLP, channels: Channels, kept: list[Tensor]):
         self._net, self._channels, self._kept = net, channels, kept
-        self.output = Jet(kept[-1][..., 0], channels)
+        self.output = Jet(net.parity.fold(kept[-1][..., 0], channels), channels)
 
     @torch.no_grad()
     def gradient(self, cotangent: Tensor) -> Tensor:
@@ -161,7 +168,7 @@ class Tape:
     @torch.no_grad()
     def jacobian(self, cotangent: Tensor) -> Tensor:
         """Gradient of ``cotangent · output`` over channels, for every point: (n, parameters)."""
-        rows = torch.empty(cotangent.shape[1], self._net.size, dtype=cotangent.dtype)
+        rows = torch.empty(self._kept[0].shape[1], self._net.size, dtype=cotangent.dtype)
         end = self._net.size
         for z_bar, h in self._reversed(cotangent):
             out, into = z_bar.shape[-1], h.shape[-1]
@@ -170,12 +177,12 @@ class Tape:
             outer = torch.bmm(z_bar.permute(1, 2, 0), h.permute(1, 0, 2))
             rows[:, end - out * into : end] = outer.reshape(len(rows), -1)
             end -= out * into
-        return rows
+        return self._net.parity.fold_rows(rows)
 
     def _reversed(self, cotangent: Tensor) -> Any:
         """Cotangent of the pre-activation, and input, of every layer, last first."""
         layers = self._net.layers()
-        z_bar = cotangent[..., None]
+        z_bar = self._net.parity.unfold_cotangent(cotangent, self._channels)[..., None]
         for i in range(len(layers) - 1, -1, -1):
             yield z_bar, self._kept[2 * i]
             if i:

@@ -107,6 +107,9 @@ class Problem:
         ``exact(x) -> (n,)``, the solution or a trusted reference of it.
     periodic : tuple of int
         Axes on which the field is periodic over the box of the domain.
+    parity : tuple of (int, str)
+        Axes along which the network is ``"even"`` or ``"odd"`` about the centre of the domain's box: a known
+        symmetry of the solution. `lift` must keep it.
     rebuild : tuple (str, dict) or None
         Name and arguments that `sciml.learned.pinn.PROBLEMS` makes this problem from.
 
@@ -131,6 +134,7 @@ class Problem:
     lift: Callable[[Any, Any], Any] | None = None
     exact: Callable[[Tensor], Tensor] | None = None
     periodic: tuple[int, ...] = ()
+    parity: tuple[tuple[int, str], ...] = ()
     rebuild: tuple[str, dict[str, Any]] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:

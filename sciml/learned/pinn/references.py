@@ -76,7 +76,8 @@ def allen_cahn_reference(x: Tensor, diffusivity: float) -> Tensor:
             (1 + 2 * r) * (1 - r) ** 2 * u0 + r**2 * (3 - 2 * r) * u1
             + h * (r * (1 - r) ** 2 * du0 - r**2 * (1 - r) * du1)
         )  # fmt: skip
-    return result
+    start = x[:, 0] ** 2 * torch.cos(math.pi * x[:, 0])
+    return torch.where(x[:, 1] == 0.0, start, result)  # a Fourier series rounds off the kink at the start
 
 
 @lru_cache(maxsize=4)

@@ -105,6 +105,8 @@ def train_pinn(
     """
     if not isinstance(problem, Problem):
         raise TypeError(f"problem is a {type(problem).__name__}; expected a Problem")
+    if isinstance(held_out, bool) or not isinstance(held_out, int) or held_out < 2:
+        raise ValueError(f"held_out is {held_out!r}; expected at least 2 points")
     problem.check()
     phases = _phases(optimizer, steps, points, resample)
     field = Field(problem, seed=seed) if field is None else field
@@ -131,6 +133,7 @@ def train_pinn(
         resume=resume,
         fingerprint={
             "problem": problem.name, "network": field.net.settings, "sampler": type(chooser).__name__,
+            "sampler settings": getattr(chooser, "settings", {}),
             "phases": [phase.description() for phase in phases], "held_out": held_out, "seed": seed,
         },
         label=problem.name,
@@ -169,8 +172,6 @@ class _Training:
 
     def held_out(self, n: int) -> Objective:
         """The objective on points that no step sees."""
-        if isinstance(n, bool) or not isinstance(n, int) or n < 2:
-            raise ValueError(f"held_out is {n!r}; expected at least 2 points")
         domain = self.field.problem.domain
         uniform = Points.plain(domain.sample(n - n // 2, stream(self.seed, 0, HELD_OUT)))
         # A copy of the sampler chooses them: what it remembers must not reach the training.
@@ -266,6 +267,7 @@ def _phases(optimizer: Any, steps: Any, points: Any, resample: Any) -> list[_Pha
         made.append(OPTIMIZERS[part]() if isinstance(part, str) else part)
     if not made or not all(hasattr(o, "step") for o in made):
         raise TypeError(f"optimizer is {optimizer!r}; expected names or optimisers")
+    made = copy.deepcopy(made)  # the caller's keep no state of this run; one that stands twice stays one
     columns = {
         name: _per_phase(name, value, [getattr(o, name) for o in made])
         for name, value in (("steps", steps), ("points", points), ("resample", resample))

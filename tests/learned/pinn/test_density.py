@@ -48,9 +48,31 @@ def test_checks_find_a_density_that_lies():
         def inverse(self, z):
             return super().inverse(z**2)
 
-    for kind, message in ((Unnormalised, "not normalised"), (Biased, "differs from x")):
+    for kind, message in ((Unnormalised, "do not follow log_prob"), (Biased, "differs from x")):
         sentences = check_density(kind([0.0, 0.0], [1.0, 2.0]), raise_on_failure=False)
         assert any(message in sentence for sentence in sentences)
+
+
+class Elsewhere(KnotheRosenblatt):
+    """Its samples crowd towards one corner of the box."""
+
+    def sample(self, n, rng):
+        x = super().sample(n, rng)
+        return self.lower + (x - self.lower) ** 2 / (self.upper - self.lower)
+
+
+class Doubled(KnotheRosenblatt):
+    def log_prob(self, x):
+        return super().log_prob(x) + 0.7
+
+
+@pytest.mark.parametrize("wrong", [Elsewhere, Doubled])
+def test_contract_finds_samples_of_another_density(wrong):
+    density = wrong([-1.0, -1.0], [1.0, 2.0])
+    with torch.no_grad():
+        density.first[:, 0] += 1.0
+    (sentence,) = check_density(density, raise_on_failure=False)
+    assert "samples do not follow" in sentence
 
 
 @settings(max_examples=20, deadline=None)

@@ -19,6 +19,10 @@ NETS = {
         {"lower": [-1, 0, 0], "upper": [1, 1, 2], "periodic": (1,), "harmonics": 2},
         ((0, 2), (1, 1)),
     ),
+    "odd and even": (
+        {"lower": [-1, 0], "upper": [1, 3], "parity": [(0, "odd"), (1, "even")]},
+        ("laplacian", (0, 1), (0, 0)),
+    ),
     "10-d": ({"lower": [-1] * 10, "upper": [1] * 10}, ("laplacian", (0, 9))),
 }
 
@@ -70,6 +74,17 @@ def test_periodic_network_is_periodic(case):
         period[axis] = net.settings["upper"][axis] - net.settings["lower"][axis]
     there, back = (net.jet(x + shift, channels).data for shift in (0.0, period))
     torch.testing.assert_close(there, back)
+
+
+@pytest.mark.parametrize(("word", "sign"), [("even", 1.0), ("odd", -1.0)])
+def test_parity_is_about_the_centre_of_the_box(word, sign):
+    net = MLP([0, 0], [2, 1], hidden=(6,), parity=[(0, word)])
+    with torch.no_grad():
+        net.theta.normal_()
+    x = torch.rand(20, 2, dtype=torch.float64)
+    mirrored = torch.stack([2 - x[:, 0], x[:, 1]], dim=1)
+    torch.testing.assert_close(net(mirrored), sign * net(x))
+    assert float(net(x).detach().abs().max()) > 0.01
 
 
 def test_reverse_mode_equals_autograd(case):
@@ -155,6 +170,8 @@ def test_what_jets_do_not_take_is_said():
         ({"hidden": ()}, "hidden is"),
         ({"periodic": (2,)}, "expected axes from 0 to 1"),
         ({"harmonics": 0}, "harmonics"),
+        ({"parity": [(0, "both")]}, "expected .even. or .odd."),
+        ({"parity": [(2, "odd")]}, "expected different axes"),
     ],
 )
 def test_network_settings_are_checked(settings, sentence):
