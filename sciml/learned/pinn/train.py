@@ -133,6 +133,7 @@ def train_pinn(
         resume=resume,
         fingerprint={
             "problem": problem.name, "network": field.net.settings, "sampler": type(chooser).__name__,
+            "sampler settings": getattr(chooser, "settings", {}),
             "phases": [phase.description() for phase in phases], "held_out": held_out, "seed": seed,
         },
         label=problem.name,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
@@ -74,6 +76,16 @@ def test_adaptive_samplers_gather_where_the_residual_is(name):
 @pytest.mark.parametrize("name", ["uniform", "sobol", "halton"])
 def test_uniform_samplers_do_not(name):
     assert near(run(SAMPLERS[name](SQUARE))) < 0.06
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_settings_say_how_a_sampler_was_set_up(name):
+    """They enter the fingerprint of a run, so they are JSON and differ where samplers do."""
+    changed = {"uniform": {"fresh": False}, "sobol": {"fresh": False}, "halton": {"fresh": False}, "r3": {}}
+    changed |= {"rar": {"add": 0.2}, "rar-d": {"power": 1.0}, "rad": {"floor": 2.0}}
+    plain, other = (SAMPLERS[name](SQUARE, **more).settings for more in ({}, changed.get(name, {"lr": 0.5})))
+    assert json.loads(json.dumps(plain)) == plain
+    assert (plain == other) == (name == "r3")
 
 
 @pytest.mark.parametrize("name", SAMPLERS)

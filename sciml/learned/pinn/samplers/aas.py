@@ -76,6 +76,10 @@ class AAS(BaseSampler):
         effective: float = 0.02, prefit_rounds: int = 8, seed: int = 0,
     ):  # fmt: skip
         super().__init__(domain)
+        self.settings.update(
+            beta_rel=beta_rel, beta=beta, uniform=uniform, source=source, replay=replay,
+            importance=importance, prefit_rounds=prefit_rounds,
+        )  # fmt: skip
         if beta is not None and beta_rel is not None:
             raise ValueError(f"beta is {beta!r} and beta_rel is {beta_rel!r}; expected one of them")
         beta_rel = 1e-4 if beta is None and beta_rel is None else beta_rel
@@ -92,6 +96,7 @@ class AAS(BaseSampler):
         self._learned = LearnedDensity(
             domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed
         )
+        self.settings.update(self._learned.settings)
 
     @property
     def density(self) -> Density:

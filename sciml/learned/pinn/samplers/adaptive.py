@@ -47,7 +47,7 @@ class RAD(BaseSampler):
         self, domain: Domain, *, power: float = 1.0, floor: float = 1.0, pool: int = 40_000,
         importance: float = 0.5,
     ):  # fmt: skip
-        super().__init__(domain)
+        super().__init__(domain, {"power": power, "floor": floor, "pool": pool, "importance": importance})
         self.law = _Law(domain, power, floor, pool)
         self.importance = share("importance", importance)
 
@@ -68,7 +68,7 @@ class Growing(BaseSampler):
     """
 
     def __init__(self, domain: Domain, *, start: float = 0.5, add: float = 0.1):
-        super().__init__(domain)
+        super().__init__(domain, {"start": start, "add": add})
         self.start, self.add = share("start", start), share("add", add)
         if start == 0 or add == 0 or start + add > 1:
             raise ValueError(
@@ -110,6 +110,7 @@ class RAR(Growing):
 
     def __init__(self, domain: Domain, *, start: float = 0.5, add: float = 0.1, pool: int = 40_000):
         super().__init__(domain, start=start, add=add)
+        self.settings["pool"] = pool
         self.pool = positive_integer("pool", pool)
 
     def _choose(self, residual: Residual, n: int, rng: np.random.Generator) -> Tensor:
@@ -134,6 +135,7 @@ class RARD(Growing):
         floor: float = 0.0, pool: int = 40_000,
     ):  # fmt: skip
         super().__init__(domain, start=start, add=add)
+        self.settings.update(power=power, floor=floor, pool=pool)
         self.law = _Law(domain, power, floor, pool)
 
     def _choose(self, residual: Residual, n: int, rng: np.random.Generator) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,15 +82,18 @@ class BaseSampler:
     Parameters
     ----------
     domain : Domain
+    settings : mapping, optional
+        JSON values that say how it was set up: a run is resumed only with the same ones.
 
     Attributes
     ----------
+    settings : dict
     memory : dict of str to Tensor
         What lasts from call to call.
     """
 
-    def __init__(self, domain: Domain):
-        self.domain = domain
+    def __init__(self, domain: Domain, settings: Mapping[str, Any] | None = None):
+        self.domain, self.settings = domain, dict(settings or {})
         self.memory: dict[str, Tensor] = {}
 
     def prefit(self, residual: Residual, rng: np.random.Generator) -> None:

@@ -42,11 +42,12 @@ class DASR(BaseSampler):
         importance: float = 0.0, pool: int = 4000, steps: int = 200, lr: float = 1e-2,
         effective: float = 0.02, seed: int = 0,
     ):  # fmt: skip
-        super().__init__(domain)
+        super().__init__(domain, {"uniform": uniform, "importance": importance})
         self.uniform, self.importance = share("uniform", uniform), share("importance", importance)
         self._learned = LearnedDensity(
             domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed
         )
+        self.settings.update(self._learned.settings)
 
     @property
     def density(self) -> Density:
@@ -86,6 +87,7 @@ class DASG(Growing):
         self._learned = LearnedDensity(
             domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed
         )
+        self.settings.update(self._learned.settings)
 
     @property
     def density(self) -> Density:

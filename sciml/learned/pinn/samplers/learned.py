@@ -73,6 +73,10 @@ class LearnedDensity:
                 f"density has dimension {self.model.dimension}; expected {domain.dimension} like the domain"
             )
         self.source: Density | None = None
+        self.settings: dict[str, Any] = {
+            "density": type(self.model).__name__, **getattr(self.model, "settings", {}), "pool": pool,
+            "steps": steps, "lr": lr, "effective": effective, "seed": seed,
+        }  # fmt: skip
         self.box_volume = float((self.model.upper - self.model.lower).prod())
 
     def keep_source(self) -> None:

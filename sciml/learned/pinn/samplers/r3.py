@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
+from ..domain import Domain
 from .base import BaseSampler, Points, Residual, magnitude, positive_integer
 
 __all__ = ["R3"]
@@ -29,6 +30,9 @@ class R3(BaseSampler):
     >>> int((x > 0.9).sum()) > 50
     True
     """
+
+    def __init__(self, domain: Domain):
+        super().__init__(domain)
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
         kept = self.memory.get("x")

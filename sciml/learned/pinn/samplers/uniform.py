@@ -30,7 +30,7 @@ class Uniform(BaseSampler):
     """
 
     def __init__(self, domain: Domain, *, fresh: bool = True):
-        super().__init__(domain)
+        super().__init__(domain, {"fresh": bool(fresh)})
         self.fresh = fresh
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
