@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ..files import check_output
 from .train import Checkpoint, Output, Resume, Seed, app
 
 __all__ = ["pinn"]
@@ -44,6 +45,8 @@ def pinn(
 
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {output}; expected a name ending in .safetensors")
+    check_output(output, make_folder=True)
+    check_output(plot)
     if problem not in PROBLEMS:
         raise ValueError(f"problem is {problem!r}; expected one of {', '.join(PROBLEMS)}")
     if plot is not None:

@@ -118,7 +118,7 @@ def _read(path: Path) -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]], 
         try:
             content = json.loads(line)
             if number == 1:
-                config, version = content["study"], content["format"]
+                config, version = dict(content["study"]), content["format"]
                 if version > FORMAT:
                     raise ValueError(f"{path}: written in format {version}; this version reads {FORMAT}")
             elif "session" in content:

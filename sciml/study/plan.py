@@ -119,7 +119,7 @@ class Plan:
             raise FileNotFoundError(f"{path}: no such file")
         try:
             config = tomllib.loads(path.read_bytes().decode())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"{path}: not a TOML file ({error})") from None
         return cls.from_dict({"name": path.stem, **config}, source=str(path), folder=path.parent)
 

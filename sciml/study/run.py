@@ -13,6 +13,7 @@ from ..problems.problem import Problem
 from .journal import Journal
 from .plan import Plan, Point, size_label
 from .report import check_outputs, write_reports
+from .rows import check_rows
 
 __all__ = ["JOURNAL", "run_study"]
 
@@ -58,6 +59,7 @@ def run_study(
     output, tell = Path(output), progress or (lambda text: None)
     check_outputs()
     with Journal(output / JOURNAL, plan.config) as journal:
+        check_rows(journal.rows, journal.sessions, journal.path)
         done = {_key(row) for row in journal.rows}
         missing = [point for point in plan.points() if point.key not in done]
         try:

@@ -18,6 +18,9 @@ __all__ = ["GaussianProcessCB"]
 
 SCALES = ("relaxation", "linear", "log", "categories")
 CONTEXT_TERMS, ARM_TERMS = 8, 12
+MEMORY = 8192
+"""Rounds that are remembered: solvers run for months, and neither memory nor a fit may grow with that."""
+
 CONTEXT_LENGTH, ARM_LENGTH = 0.3, 1.0 / 6.0
 """Length scales of the cost surface, in units of the context's and the arms' interval."""
 
@@ -71,9 +74,9 @@ class GaussianProcessCB(Policy):
     * *Black box.* With a flat prior ``m = 0`` and `g` lives on the absolute axis.
 
     Whenever the history has grown by half, or contexts left the range seen before, everything is fitted
-    again. Young's prior is kept while the estimates of β agree between solves and the costs do not have a
-    clearly larger Bayesian evidence under the flat prior. Matrices that are not consistently ordered and
-    solvers that are not SOR so end with the black box.
+    again, to the last 8,192 rounds at most. Young's prior is kept while the estimates of β agree between
+    solves and the costs do not have a clearly larger Bayesian evidence under the flat prior. Matrices that
+    are not consistently ordered and solvers that are not SOR so end with the black box.
     Contexts enter through their rank and, less, their value, which resolves the values that really occur.
 
     Unlike `TsallisINF` it assumes that costs are a function of arm and context plus noise; it has no
@@ -227,10 +230,17 @@ class GaussianProcessCB(Policy):
             self._outside += 1
         # Contexts beyond those that the features resolve call for new features soon.
         if len(self._played) >= self._next_fit or self._outside > 1 + self._next_fit // NEW_CONTEXTS:
-            self._next_fit = int(1.5 * len(self._played)) + 1
+            self._forget()
+            self._next_fit = min(int(1.5 * len(self._played)) + 1, MEMORY)
             self._fit()
         else:
             self._add_last()
+
+    def _forget(self) -> None:
+        """Leave the oldest third out of a history that has grown to its limit."""
+        if len(self._played) >= MEMORY:
+            for history in (self._played, self._contexts, self._costs, self._log_gaps, self._bounds):
+                del history[: len(history) - 2 * MEMORY // 3]
 
     def _read_history(self, result: Any) -> tuple[float, float]:
         rate = observed_rate(getattr(result, "residual_history", ())) if self.prior == "young" else None
@@ -298,15 +308,17 @@ class GaussianProcessCB(Policy):
 
     # -- saving -------------------------------------------------------------------------------
     def _check_learned(self, learned: dict[str, Any]) -> None:
-        n, growing = self.rounds, ("_contexts", "_costs", "_log_gaps", "_bounds")
+        n, growing = len(learned["_played"]), ("_contexts", "_costs", "_log_gaps", "_bounds")
         for name in growing:
             values = np.array(learned[name], dtype=float)
             unknown = np.isnan(values) if name == "_log_gaps" else np.isneginf(values) & (name == "_bounds")
             if values.shape != (n,) or not (np.isfinite(values) | unknown).all():
                 raise ValueError(f"{name} is no list of {n} numbers")
         played = learned["_played"]
-        if not isinstance(played, list) or len(played) != n:
-            raise ValueError(f"_played is no list of {n} arms")
+        if not isinstance(played, list) or (
+            n != self.rounds and not MEMORY // 2 < n <= min(MEMORY, self.rounds)
+        ):
+            raise ValueError(f"_played is no list of the arms of {self.rounds} rounds")
         for arm in played:
             self.arms[check_count("_played", arm)]
         quantiles = learned["_quantiles"]

@@ -23,6 +23,8 @@ COMMANDS = {
     "train-dcd": "train dcd --shape 8 8 -o {}.safetensors",
     "train-dcd-checkpoint": "train dcd --shape 8 8 -o {}-w.safetensors --checkpoint {}.safetensors",
     "train-multigrid": "train multigrid --shapes 8x8 -o {}.safetensors",
+    "train-pinn": "train pinn heat --steps 1 -o {}.safetensors",
+    "train-pinn-plot": "train pinn heat --steps 1 -o {}-w.safetensors --plot {}.png",
     "train-rim": "train rim -o {}.safetensors",
 }
 

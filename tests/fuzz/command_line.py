@@ -36,6 +36,9 @@ COMMANDS = {
     "precision device seed checkpoint architecture modes output",
     "train rim -o rim.safetensors --steps 0 --channels 2 --size 16": "cell step unrolled slices coils loss "
     "weighting start device self-supervised size checkpoint output",
+    "train pinn heat --steps 1 --points 60 --hidden 4 --optimizer lm": "sampler optimizer steps points "
+    "resample hidden core-seconds seed set checkpoint plot output",
+    "study plan.toml -o study": "check output x",
     "mri import valid.h5 -o out.npz": "acs slices rows matrix out no-maps",
     "mri import one.nii -o out.npz --matrix 16": "acs slices coils mask acceleration noise axis seed matrix",
     "discover lorenz63 pairs.npz": "set dt window noise assimilation save plot",
@@ -49,6 +52,7 @@ COMMANDS = {
 FILES = {
     "A.mtx": "Matrix Market", "csr.npz": "npz system", "sparse.mat": "MATLAB", "pairs.npz": "snapshots",
     "valid.h5": "fastMRI", "one.nii": "NIfTI", "middle.safetensors": "train status",
+    "plan.toml": "study plans",
 }  # fmt: skip
 
 

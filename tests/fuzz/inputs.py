@@ -72,8 +72,8 @@ def outcome(
         verdict, text = _judged(
             (lambda: run_command(rng, folder)) if path is None else (lambda: READERS[name].read(path)), path
         )
-    if path is None:
-        events = [event for event in events if event != "subprocess.Popen"]  # git and nvidia-smi, for records
+    if path is None or name == "study journals":  # which ask git and nvidia-smi for their records
+        events = [event for event in events if event != "subprocess.Popen"]
     if os.environ.pop(PAYLOAD, None) or events:
         return "code run", f"{events} {text}"
     return verdict, text

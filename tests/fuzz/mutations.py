@@ -153,6 +153,13 @@ def change_value(tree: Any, rng: Rng) -> Any:
     return VALUES[rng.integers(len(VALUES))]
 
 
+def change_json_line(content: bytes, rng: Rng) -> bytes:
+    """One of the values, a line each."""
+    lines = content.split(b"\n")
+    at = int(rng.integers(len(lines)))
+    return b"\n".join([*lines[:at], change_json(lines[at], rng), *lines[at + 1 :]])
+
+
 def change_json(content: bytes, rng: Rng) -> bytes:
     try:
         tree = json.loads(content)
@@ -291,6 +298,7 @@ KINDS: dict[str, tuple[Mutation, ...]] = {
     ".npy": (_bytes, change_npy, change_npy),
     ".npz": (_bytes, change_npz, change_npz),
     ".mat": (_bytes, inside_mat, inside_mat),
+    ".jsonl": (_bytes, _text, change_json_line, change_json_line, change_json_line),
     ".json": (_bytes, _text, change_json, change_json),
     ".toml": (_bytes, _text, _text),
     ".safetensors": (_bytes, change_safetensors, change_safetensors),

@@ -131,18 +131,21 @@ def _load_component(path: Path) -> Any:
 @lru_cache(maxsize=1)
 def _weights() -> dict[str, bytes]:
     from sciml.learned.dcd import DCDNetwork, DirectionNet
+    from sciml.learned.pinn import PROBLEMS, Field
     from sciml.learned.rim import RIM
     from sciml.weights import shipped
 
     def write(folder: Path) -> None:
         net = DirectionNet(2, channels=2, levels=1, before=2, bottom=1, after=1)
         DCDNetwork(net, (8, 8)).save(folder / "dcd.safetensors", training={"seed": 0})
+        Field(PROBLEMS["heat"](), hidden=(4,)).save(folder / "pinn.safetensors", training={"seed": 0})
         RIM(channels=2, steps=2).save(folder / "rim.safetensors", training={"seed": 0})
         RIM(channels=2, steps=2, cell="gru", step="learned", cascades=2, consistency="explicit").save(
             folder / "cirim.safetensors", training={}
         )
 
-    files = _written(write, "dcd.safetensors", "rim.safetensors", "cirim.safetensors")
+    names = [f"{kind}.safetensors" for kind in ("dcd", "pinn", "rim", "cirim")]
+    files = _written(write, *names)
     return {**files, "multigrid.safetensors": shipped("multigrid").read_bytes()}
 
 
@@ -174,6 +177,16 @@ def _resume_multigrid(path: Path) -> Any:
     training = MultigridTraining(problems, generations=1, settings=[{"sweeps": 1}], seed=0)
     fit(training, steps=training.steps, checkpoint=path, fingerprint={"seed": 0}, progress=False)
     return training.policy()
+
+
+def _resume_pinn(path: Path) -> Any:
+    from sciml.learned.pinn import PROBLEMS, Field, train_pinn
+
+    field = Field(PROBLEMS["heat"](), hidden=(4,))
+    return train_pinn(
+        field.problem, field=field, sampler="rad", optimizer="adam+lm", steps=(3, 2), points=60, held_out=40,
+        checkpoint=path, progress=False,
+    )  # fmt: skip
 
 
 def _checkpoints(resume: Callable[[Path], Any], stop: int) -> dict[str, bytes]:
@@ -262,6 +275,47 @@ def _discover(path: Path) -> Any:
 def _snapshot_pairs() -> dict[str, bytes]:
     u = np.sin(np.linspace(0, 6, 16)) * np.ones((5, 1))
     return {"pairs.npz": _npz(before=u, after=u + 0.1, window=0.1, times=np.arange(5.0), noise=0.01)}
+
+
+# -- studies ----------------------------------------------------------------------------------
+PLAN = b"""
+rtol = 1e-4
+sizes = [[8, 8]]
+seeds = [0, 1]
+solvers = ["cg", {method = "sor", omega = 1.5, name = "sweeps"}, "cg+jacobi"]
+
+[[problems]]
+kind = "poisson"
+obstacles = "balls"
+
+[[problems]]
+name = "matrix"
+file = "A.mtx"
+"""
+
+
+def _plan(path: Path) -> Any:
+    from sciml.study import Plan
+
+    path.with_name("A.mtx").write_bytes(_mtx()["general.mtx"])
+    return Plan.from_toml(path)
+
+
+def _journal(path: Path) -> Any:
+    """Go on with a study that is done, so that only its rows are read, and shown."""
+    from sciml.study import run_study
+
+    return run_study(STUDY, path.parent)
+
+
+STUDY = {"problems": [{"kind": "poisson"}], "sizes": [[8, 8]], "seeds": [0], "solvers": ["cg", "fft"]}
+
+
+@lru_cache(maxsize=1)
+def _journals() -> dict[str, bytes]:
+    from sciml.study import run_study
+
+    return _written(lambda folder: run_study(STUDY, folder), "rows.jsonl")
 
 
 # -- policies ---------------------------------------------------------------------------------
@@ -438,8 +492,13 @@ READERS: dict[str, Reader] = {
     "multigrid checkpoints": Reader(
         _resume_multigrid, lambda: _checkpoints(_resume_multigrid, 4), ("safetensors",), special=False
     ),
+    "pinn checkpoints": Reader(
+        _resume_pinn, lambda: _checkpoints(_resume_pinn, 4), ("torch", "safetensors"), special=False
+    ),
     "train status": Reader(_train_status, lambda: _checkpoints(_resume, 2), ("torch", "safetensors")),
     "model errors": Reader(_load_model_error, _model_error),
+    "study plans": Reader(_plan, lambda: {"plan.toml": PLAN}),
+    "study journals": Reader(_journal, _journals, ("matplotlib",), special=False),
     "policies": Reader(_load_policy, _policy_files),
     "Ritz vectors": Reader(_ritz_modes, _ritz, ("torch",)),
     "masks": Reader(_own_problems, _masks),

@@ -81,7 +81,7 @@ def soak(seconds: float, say: Callable[[str], Any] = print) -> list[dict[str, fl
                 A, b, context = next(stream)
                 result = solver(A, b, context=context, rtol=1e-6, on_failure="ignore")
                 solves, failed = solves + 1, failed + (not result.converged)
-            if solves % 1000 == 0:  # and go on from what was saved
+            if solves % 10_000 == 0:  # and go on from what was saved
                 for name, solver in running.items():
                     solver.save(Path(folder) / f"{name}.json")
                     running[name] = makers[name]().load(Path(folder) / f"{name}.json")

@@ -276,6 +276,21 @@ def test_a_policy_that_has_given_up_on_young_continues_identically(tmp_path: Pat
     assert contrary(restored, 10, 1) == contrary(policy, 10, 1)
 
 
+def test_the_history_of_a_gaussian_process_is_bounded(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("sciml.tuning.gaussian_process.MEMORY", 90)
+    policy = GaussianProcessCB(ARMS, context_range=(0, 1), seed=3)
+    for i in range(8):
+        play(policy, 50, seed=i)
+        assert len(policy._played) <= 90
+        assert len({len(v) for v in (policy._played, policy._contexts, policy._costs, policy._bounds)}) == 1
+    assert policy.rounds == 400
+    policy.save(tmp_path / "state.json")
+    restored = GaussianProcessCB(ARMS, context_range=(0, 1), seed=4).load(tmp_path / "state.json")
+    assert play(restored, 60, seed=9)[0] == play(policy, 60, seed=9)[0]
+    # What it knows by then is not lost with the oldest rounds.
+    assert play(policy, 60, seed=10)[1].mean() < 1.2 * every_cost(60, seed=10).min(axis=1).mean()
+
+
 def test_truncated_file_is_refused(make, tmp_path: Path):
     path = tmp_path / "state.json"
     policy = make(0)

@@ -232,7 +232,7 @@ class _Training:
         for phase, saved in zip(self.phases, state["optimizers"], strict=True):
             phase.optimizer.load(saved)
         self.sampler.load(state["sampler"])
-        self._first_loss = state["first loss"]
+        self._first_loss = None if state["first loss"] is None else float(state["first loss"])
         if state["points"] is not None:
             self._points = Points(**tensors(state["points"]))
             self._boundary = [tuple(pair) for pair in tensors(state["boundary"])]

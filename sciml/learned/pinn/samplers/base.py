@@ -103,7 +103,10 @@ class BaseSampler:
         return {"memory": {name: value.clone() for name, value in self.memory.items()}}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.memory = tensors(state["memory"])
+        memory = tensors(state["memory"])
+        if not isinstance(memory, dict) or not all(isinstance(v, Tensor) for v in memory.values()):
+            raise ValueError("memory of a sampler is no set of named arrays")
+        self.memory = memory
 
 
 def magnitude(residual: Residual, x: Tensor) -> Tensor:
