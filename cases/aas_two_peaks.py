@@ -120,7 +120,7 @@ def figure(problem: Any, runs: dict[str, list[Run]], oracle_pair: tuple[Any, Any
     """Density against its oracle, points over the residual, errors over time, and where errors are."""
     from matplotlib.figure import Figure
 
-    drawing = Figure(figsize=(13.0, 7.4), layout="constrained")
+    drawing = Figure(figsize=(13.0, 6.2), layout="constrained")
     axes = drawing.subplots(2, 4)
     extent = (-1, 1, -1, 1)
     exact, trained = oracle_pair
@@ -129,7 +129,7 @@ def figure(problem: Any, runs: dict[str, list[Run]], oracle_pair: tuple[Any, Any
     ):  # fmt: skip
         image = ax.imshow(values.T, origin="lower", extent=extent, vmin=0, vmax=exact.max(), cmap="viridis")
         ax.set_title(f"{title}, two bumps", fontsize=10)
-    drawing.colorbar(image, ax=axes[0, 1])
+    drawing.colorbar(image, ax=axes[0, 1], shrink=0.8)
     best = runs["aas"][0]
     density = best.sampler.density
     import torch
@@ -137,8 +137,8 @@ def figure(problem: Any, runs: dict[str, list[Run]], oracle_pair: tuple[Any, Any
     with torch.no_grad():
         p = density.log_prob(square_grid(256)).exp().reshape(256, 256)
     image = axes[0, 2].imshow(p.T.log10().numpy(), origin="lower", extent=extent, cmap="viridis", vmin=-3)
-    axes[0, 2].set_title("AAS: log$_{10}$ of the density at the end", fontsize=10)
-    drawing.colorbar(image, ax=axes[0, 2])
+    axes[0, 2].set_title("AAS: log$_{10}$ of the density", fontsize=10)
+    drawing.colorbar(image, ax=axes[0, 2], shrink=0.8)
     x = best.sampler.memory["x"].numpy()
     axes[0, 3].plot(x[:, 0], x[:, 1], ".", color="#D55E00", markersize=1.2)
     axes[0, 3].set(title="AAS: the last points", xlim=(-1, 1), ylim=(-1, 1), aspect="equal")
@@ -161,7 +161,7 @@ def figure(problem: Any, runs: dict[str, list[Run]], oracle_pair: tuple[Any, Any
             vmax=0,
         )
         ax.set_title(f"{name.upper() if name == 'aas' else name}: log$_{{10}}$ of the error", fontsize=10)
-    drawing.colorbar(image, ax=axes[1, 3])
+    drawing.colorbar(image, ax=axes[1, 3], shrink=0.8)
     return drawing
 
 
@@ -222,7 +222,8 @@ def plenty_part(case: Case, tell: Any) -> tuple[Any, dict[str, list[Run]]]:
         peak = [errors(made.field)["max"] for made in runs["aas"]]
         case.claim("AAS + LM: relative L2 error", medians["aas"], "<=", 3e-3)
         case.claim("AAS + LM: largest error", float(np.median(peak)), "<=", 6e-4)
-    case.claim("AAS: error over that of fresh uniform points", medians["aas"] / medians["uniform"], "<=", 1.0)
+        case.claim("uniform over AAS: relative L2 error", medians["uniform"] / medians["aas"], ">=", 2.0)
+        case.claim("RAD over AAS: relative L2 error", medians["rad"] / medians["aas"], ">=", 1.0)
     return problem, runs
 
 
@@ -233,8 +234,9 @@ def scarce_part(case: Case, tell: Any) -> None:
     title = f"{SCARCE} points at a time, {SCARCE_BUDGET[size]:g} core-seconds"
     names = ("aas", "rad", "fixed uniform")
     _, _, medians = compare(case, tell, names, SCARCE_BUDGET[size], schedule, title)
-    gain = medians["fixed uniform"] / medians["aas"]
-    case.claim("scarce: error of fixed uniform points over AAS", gain, ">=", 5.0)
+    if size == "paper":
+        gain = medians["fixed uniform"] / medians["aas"]
+        case.claim("scarce: error of fixed uniform points over AAS", gain, ">=", 5.0)
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:

@@ -20,15 +20,16 @@ def claims(content):
 def test_two_peaks(case, tmp_path, monkeypatch):
     script = case("aas_two_peaks")
     for name in ("BUDGET", "SCARCE_BUDGET"):
-        monkeypatch.setattr(script, name, {"small": 1e3})
-    monkeypatch.setattr(script, "SCHEDULE", {"small": TINY})
+        monkeypatch.setattr(script, name, {"paper": 1e3})
+    monkeypatch.setattr(script, "SCHEDULE", {"paper": TINY})
     monkeypatch.setattr(script, "SCARCE", 100)
     monkeypatch.setattr(script, "STEPS", 40)
     monkeypatch.setattr(script, "FIELDS", {k: (*v[:1], 8, v[2]) for k, v in script.FIELDS.items()})
     settings = {"pool": 100, "steps": 2, "prefit_rounds": 1}
     monkeypatch.setattr(script, "AAS", settings)
     png, record = tmp_path / "o.png", tmp_path / "o.json"
-    content = script.main(["--plot", str(png), "--json", str(record)])
+    arguments = ["--size", "paper", "--seeds", "1", "--plot", str(png), "--json", str(record)]
+    content = script.main(arguments)
     densities, plenty, scarce = content["tables"].values()
     assert {row["density"] for row in densities} == {"knothe-rosenblatt", "krnet"}
     assert [row["sampler"] for row in plenty] == ["aas", "rad", "uniform"]
@@ -43,13 +44,14 @@ def test_two_peaks(case, tmp_path, monkeypatch):
 
 def test_ten_dimensions(case, tmp_path, monkeypatch):
     script = case("aas_10d")
-    monkeypatch.setattr(script, "BUDGET", {"small": 1e3})
-    monkeypatch.setattr(script, "DIMENSION", {"small": 3})
+    monkeypatch.setattr(script, "BUDGET", {"paper": 1e3})
+    monkeypatch.setattr(script, "DIMENSION", {"paper": 3})
     schedule = {"steps": (20, 3, 3), "points": (100, 150, 150), "resample": (10, 3, 3)}
-    monkeypatch.setattr(script, "SCHEDULE", {"small": schedule})
-    monkeypatch.setattr(script, "AAS", {"small": {"pool": 100, "steps": 2, "prefit_rounds": 1}})
+    monkeypatch.setattr(script, "SCHEDULE", {"paper": schedule})
+    monkeypatch.setattr(script, "AAS", {"paper": {"pool": 100, "steps": 2, "prefit_rounds": 1}})
     png, record = tmp_path / "o.png", tmp_path / "o.json"
-    content = script.main(["--plot", str(png), "--json", str(record)])
+    arguments = ["--size", "paper", "--seeds", "1", "--plot", str(png), "--json", str(record)]
+    content = script.main(arguments)
     (rows,) = content["tables"].values()
     assert [row["sampler"] for row in rows] == ["aas", "aas, soft boundary", "rad", "uniform"]
     assert all(0 < row["box_standard_error"] < row["box"] for row in rows)
@@ -80,13 +82,15 @@ def test_lift_changes_boundary_values_by_little(case):
 
 def test_grid(case, tmp_path, monkeypatch):
     script = case("pinn_samplers")
-    monkeypatch.setattr(script, "BUDGET", {"small": {"two_peaks": 0.15, "helmholtz": 0.15}})
-    monkeypatch.setattr(script, "POINTS", {"small": 50})
-    monkeypatch.setattr(script, "ADAM_STEPS", {"small": 5})
+    monkeypatch.setattr(script, "BUDGET", {"paper": {"two_peaks": 0.15, "helmholtz": 0.15}})
+    monkeypatch.setattr(script, "POINTS", {"paper": 50})
+    monkeypatch.setattr(script, "ADAM_STEPS", {"paper": 5})
     monkeypatch.setitem(script.RESAMPLE, "adam", 5)
-    monkeypatch.setattr(script, "LEARNED", {"small": {"pool": 50, "steps": 1}})
+    monkeypatch.setattr(script, "LEARNED", {"paper": {"pool": 50, "steps": 1}})
+    for name in ("SAMPLERS", "OPTIMIZERS", "NETWORK"):
+        monkeypatch.setattr(script, name, {"paper": getattr(script, name)["small"]})
     png = tmp_path / "o.png"
-    content = script.main(["--plot", str(png)])
+    content = script.main(["--size", "paper", "--seeds", "1", "--plot", str(png)])
     rows = content["tables"]["runs"]
     assert len(rows) == 2 * 3 * 2
     assert all(np.isfinite(row["relative_L2"]) for row in rows)
