@@ -184,6 +184,23 @@ def study(
 
 
 @app.command()
+def retrain(
+    names: Annotated[list[str] | None, typer.Argument(help="of shipped weights, such as dcd2d")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="all that are shipped")] = False,
+    output: Annotated[
+        Path,
+        typer.Option("--output", "-o", help="folder for weights and checkpoints; interrupted runs go on"),
+    ] = Path("retrained"),
+    tolerance: Annotated[float, typer.Option(help="by which share the validation value may be above")] = 0.1,
+    json: Json = None,
+) -> int:
+    """Train shipped weights again by the command in their header, and compare: the same bits, or as good."""
+    from .retrain import run_retrain
+
+    return run_retrain(names or [], everything, output, tolerance, json)
+
+
+@app.command()
 def info(json: Json = None) -> int:
     """Versions, threads, backends, and what runs where."""
     from .info import run_info
