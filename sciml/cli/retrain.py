@@ -21,8 +21,8 @@ __all__ = ["commands", "compared", "run_retrain"]
 TOLERANCE = 0.1
 """By which share the validation value of a retrained component may be above that of the shipped one.
 
-The same machine and versions of the libraries give the same bits. Others sum in another order, which a training
-amplifies: weights then differ, and only what they achieve can be compared."""
+The same machine and versions of the libraries give the same bits. Others sum in another order, which a
+training amplifies: weights then differ, and only what they achieve can be compared."""
 
 
 def run_retrain(
@@ -118,8 +118,8 @@ def compared(shipped: WeightFile, made: WeightFile, tolerance: float = TOLERANCE
     -------
     dict
         ``identical``; ``difference``, the norm of the difference of all tensors relative to the shipped ones
-        (None if names or shapes differ); ``validation`` and ``validation_shipped`` where the training had one;
-        and the ``verdict``: ``"identical"``, ``"as good"`` or ``"worse"``. Without a validation value, what
+        (None if names or shapes differ); ``validation`` and ``validation_shipped`` where there was one; and
+        the ``verdict``: ``"identical"``, ``"as good"`` or ``"worse"``. Without a validation value, what
         differs by more than the tolerance counts as worse.
     """
     old, new = shipped.tensors, made.tensors

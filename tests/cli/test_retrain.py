@@ -63,8 +63,8 @@ def test_verdicts(made, verdict):
 def test_other_shapes_are_worse_unless_validation_says_otherwise():
     other = WeightFile("dcd", {}, {"v": np.ones(3)}, {"best": None}, "b")
     assert compared(weights(), other) == {
-        "identical": False, "difference": None, "validation_shipped": 1.0, "validation": None, "seconds": None,
-        "verdict": "worse",
+        "identical": False, "difference": None, "validation_shipped": 1.0, "validation": None,
+        "seconds": None, "verdict": "worse",
     }  # fmt: skip
 
 

@@ -56,6 +56,31 @@ def interrupt_at(step):
     return callback
 
 
+def test_a_disk_that_is_full_for_a_while_ends_nothing(tmp_path, monkeypatch):
+    path, whole = tmp_path / "run.safetensors", Walk()
+    fit(whole, steps=20)
+    full = False
+
+    def save(target, state):
+        if full:
+            raise OSError(28, "No space left on device", str(target))
+        save_checkpoint(target, state)
+
+    def callback(done, metrics):
+        nonlocal full
+        full = 5 <= done < 9
+
+    monkeypatch.setattr("sciml.learned.training.save_checkpoint", save)
+    walk = Walk()
+    with pytest.warns(TrainingWarning, match="No space left .* the training goes on"):
+        fit(walk, steps=20, checkpoint=path, checkpoint_every=0, callback=callback)
+    np.testing.assert_array_equal(walk.x, whole.x)
+    assert load_checkpoint(path)["history"]["steps"] == 20
+    full = True
+    with pytest.raises(OSError, match="No space left"):  # before any work
+        fit(Walk(), steps=20, checkpoint=path)
+
+
 @pytest.mark.parametrize(
     "history",
     [
