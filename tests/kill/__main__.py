@@ -24,6 +24,7 @@ import numpy as np
 
 import sciml.learned.dcd
 import sciml.learned.multigrid
+import sciml.learned.pinn
 import sciml.learned.rim
 from sciml import CallableOperator
 from sciml.learned.checkpoint import load_checkpoint
@@ -53,6 +54,15 @@ def multigrid(output: Path, **options: Any) -> None:
     )
 
 
+def pinn(output: Path, **options: Any) -> None:
+    problem = sciml.learned.pinn.PROBLEMS["heat"]()
+    field, _ = sciml.learned.pinn.train_pinn(
+        problem, field=sciml.learned.pinn.Field(problem, hidden=(6,)), sampler="rad", optimizer="adam+lm",
+        steps=(STEPS - 8, 8), points=100, resample=4, held_out=60, **options,
+    )  # fmt: skip
+    field.save(output, training={})
+
+
 def rim(output: Path, **options: Any) -> None:
     halve = CallableOperator(lambda x: x / 2, (8, 8), dtype="float32", properties={"symmetric", "linear"})
 
@@ -68,7 +78,7 @@ def rim(output: Path, **options: Any) -> None:
     machine.save(output, training={})
 
 
-TRAININGS: dict[str, Callable[..., None]] = {"dcd": dcd, "multigrid": multigrid, "rim": rim}
+TRAININGS: dict[str, Callable[..., None]] = {"dcd": dcd, "multigrid": multigrid, "pinn": pinn, "rim": rim}
 
 
 # -- processes --------------------------------------------------------------------------------

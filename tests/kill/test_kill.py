@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks processes that have torch loaded")
-@pytest.mark.parametrize("name", ["dcd", "multigrid", "rim"])
+@pytest.mark.parametrize("name", ["dcd", "multigrid", "pinn", "rim"])
 def test_a_killed_training_ends_with_the_weights_of_an_untouched_one(name):
     pytest.importorskip("torch")
     done = subprocess.run(
