@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 import scipy.sparse
 
+from ..io.arrays import load_array
+from ..io.guard import FileError
+from ..io.sparse import check_rows
 from .engine import load_mpi, load_petsc, world
 
 __all__ = ["DistributedSystem", "agree", "from_csr", "load_system", "own_rows", "to_csr"]
@@ -194,6 +197,12 @@ def _matrix_market_header(path: Path) -> tuple[tuple[int, int], int, str, bool, 
         rows, columns, entries = (int(word) for word in line.split())
     except ValueError:
         raise ValueError(f"{path}: truncated or damaged: no line with rows, columns and entries") from None
+    if min(rows, columns, entries) < 1 or 4 * entries - 1 > path.stat().st_size:
+        raise ValueError(f"{path}: truncated: {rows}x{columns} with {entries} entries, more than it can hold")
+    try:
+        check_rows(rows, columns, entries if banner[4] == "general" else 2 * entries)
+    except FileError as error:
+        raise ValueError(f"{path}: {error}") from None
     return (rows, columns), entries, banner[4], banner[3] == "pattern", start
 
 
@@ -244,7 +253,7 @@ def _read_petsc(path: Path, comm: Any) -> tuple[Any, np.ndarray | None]:
         raise ValueError(f"{path}: not a matrix in PETSc's binary format, and not named .mtx")
     rows, entries = int(head[1]), int(head[3])
     length = 16 + 4 * rows + 12 * entries
-    if entries < 0 or path.stat().st_size < length:
+    if rows < 1 or entries < 0 or path.stat().st_size < length:
         raise ValueError(f"{path}: truncated: the header announces {rows} rows with {entries} entries")
     viewer = petsc.Viewer().createBinary(str(path), "r", comm=comm)
     A = petsc.Mat().create(comm=comm)
@@ -264,7 +273,7 @@ def _read_petsc(path: Path, comm: Any) -> tuple[Any, np.ndarray | None]:
 def _read_vector(path: Path, n: int, comm: Any) -> np.ndarray:
     first, last = own_rows(n, comm)
     if path.suffix.lower() == ".npy":
-        values = np.load(path, mmap_mode="r", allow_pickle=False)
+        values = load_array(path, mapped=True)
         if values.size != n:
             raise ValueError(f"{path}: the right-hand side has {values.size} entries; expected {n}")
         return np.array(values.reshape(-1)[first:last], dtype=np.float64)

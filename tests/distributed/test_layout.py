@@ -1,4 +1,4 @@
-"""How a grid is divided; no MPI needed."""
+"""How a grid is divided, and what headers of files may say; no MPI needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sciml.distributed.layout import divide, process_grid
+from sciml.distributed.matrices import _matrix_market_header
 
 
 @given(st.integers(2, 600), st.integers(1, 12))
@@ -52,3 +53,21 @@ def test_boxes_have_little_surface(shape, ranks, expected):
 def test_too_many_ranks_for_a_grid():
     with pytest.raises(ValueError, match="a grid of 8x8 cells is too small for 64 ranks"):
         process_grid((8, 8), 64)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ("1000000000 1000000000 4000000000", "more than it can hold"),
+        ("1000000000 1000000000 1", "a row is empty, so it is singular"),
+        ("1000000000 3 1", "expected a square system"),
+        ("-3 -3 1", "more than it can hold"),
+        ("3 3", "no line with rows, columns and entries"),
+    ],
+)
+def test_headers_that_promise_too_much_are_refused(tmp_path, sizes, message):
+    path = tmp_path / "A.mtx"
+    path.write_text(f"%%MatrixMarket matrix coordinate real general\n{sizes}\n1 1 1.0\n")
+    with pytest.raises(ValueError, match=message) as caught:
+        _matrix_market_header(path)
+    assert str(caught.value).startswith(str(path))
