@@ -151,6 +151,35 @@ def test_levenberg_marquardt_never_goes_up():
     assert losses[-1] < 1e-2 * losses[0]
 
 
+def test_damping_goes_on_rising_where_one_step_was_not_enough(monkeypatch):
+    """Fresh points far from the model's reach: sixteen dampings fail, the seventeenth does not."""
+    made, optimizer, tried = objective(), LevenbergMarquardt(damping=1e-9), []
+    real = LevenbergMarquardt._try
+
+    def attempt(self, system, start):
+        tried.append(self.damping)
+        return real(self, system, start) if self.damping > 1.0 else (math.nan, 0.0)
+
+    monkeypatch.setattr(LevenbergMarquardt, "_try", attempt)
+    first = optimizer.step(made, 0, 10)["loss"]
+    assert first == pytest.approx(made.value())
+    assert optimizer.step(made, 1, 10)["loss"] < first
+    np.testing.assert_allclose(tried, 1e-9 * 4.0 ** np.arange(len(tried)))
+
+
+def test_damping_that_rose_in_vain_comes_back_with_fresh_points(monkeypatch):
+    optimizer = LevenbergMarquardt(damping=1e-9)
+    monkeypatch.setattr(LevenbergMarquardt, "_try", lambda self, system, start: (math.nan, 0.0))
+    for index in range(3):
+        optimizer.step(objective(), index, 10)
+    again = LevenbergMarquardt()
+    again.load(optimizer.state())
+    for one in (optimizer, again):
+        assert one.damping > 1e3
+        one.resampled()
+        assert one.damping == 1e-9
+
+
 # -- quasi-Newton -------------------------------------------------------------------------------
 class Quadratic:
     """``(θ − 1)ᵀ A (θ − 1)`` in the place of an objective."""

@@ -19,6 +19,9 @@ __all__ = ["LevenbergMarquardt"]
 _TRIES = 12
 """Dampings tried in one step."""
 
+_LARGEST = 1e6
+"""Damping beyond which a step means nothing."""
+
 _PROBE = 0.1
 """Share of a step over which the curvature of the residuals along it is measured."""
 
@@ -65,6 +68,7 @@ class LevenbergMarquardt:
                 raise ValueError(f"{label} is {value!r}; expected a positive number")
         self.first, self.smallest = float(damping), float(smallest)
         self.acceleration, self.damping = bool(acceleration), self.first
+        self._before: float | None = None
 
     def step(self, objective: Objective, index: int, steps: int) -> Mapping[str, float]:
         start, before = objective.theta.clone(), self.damping
@@ -74,6 +78,7 @@ class LevenbergMarquardt:
         for _ in range(_TRIES):
             found, ratio = self._try(system, start)
             if ratio > 0.0:
+                self._before = None
                 if ratio > 0.5:
                     self.damping = max(self.damping / 4.0, self.smallest)
                 elif ratio < 0.1:
@@ -81,8 +86,10 @@ class LevenbergMarquardt:
                 return {"loss": found, "damping": self.damping}
             objective.move(start)
             self.damping *= 4.0
-        # Rounding leaves nothing to gain on these points; the next ones start where this step did.
-        self.damping = before
+        # Either λ has further to go, in the next step, or rounding leaves nothing to gain on these points;
+        # the next ones start where this step did.
+        self._before = before if self._before is None else self._before
+        self.damping = min(self.damping, _LARGEST)
         return {"loss": system.loss, "damping": self.damping}
 
     def _try(self, system: _System, start: Tensor) -> tuple[float, float]:
@@ -115,16 +122,18 @@ class LevenbergMarquardt:
         return 0.5 * system.step(factor, curvature)
 
     def resampled(self) -> None:
-        """The damping stays: it says how far the network is linear in its parameters."""
+        """The damping stays, except where it rose in vain: it says how far the network is linear."""
+        if self._before is not None:
+            self.damping, self._before = self._before, None
 
     def settings(self) -> dict[str, Any]:
         return {"damping": self.first, "smallest": self.smallest, "acceleration": self.acceleration}
 
     def state(self) -> dict[str, Any]:
-        return {"damping": self.damping}
+        return {"damping": self.damping, "before": self._before}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.damping = float(state["damping"])
+        self.damping, self._before = float(state["damping"]), state["before"]
 
 
 class _System:
