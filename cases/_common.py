@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from sciml.measure.record import claim, record, write_json
+from sciml.measure.terminal import console, progress
 
 __all__ = ["Case", "claim", "parser", "progress", "show"]
 
@@ -92,22 +90,5 @@ def show(title: str, rows: Sequence[dict[str, Any]], formats: dict[str, str]) ->
     _console().print(table)
 
 
-@contextmanager
-def progress() -> Iterator[Any]:
-    """A function that shows what is being done and since when, on standard error."""
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-    with Progress(
-        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
-    ) as bar:
-        task = bar.add_task("starting", total=None)
-
-        def tell(text: str) -> None:
-            bar.reset(task, description=text)
-
-        yield tell
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=150)
+def _console() -> Any:
+    return console(width=150)

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from sciml.plotting import tidy
+
 COLOURS = {
     "aas": "#D55E00", "rad": "#0072B2", "uniform": "#7F7F7F", "fixed uniform": "#000000", "das-r": "#009E73",
     "das-g": "#56B4E9", "rar": "#CC79A7", "rar-d": "#E69F00", "r3": "#8C6D31", "sobol": "#9467BD",
@@ -106,5 +108,4 @@ def draw_curves(ax: Any, curves: dict[str, list[list[tuple[float, float]]]], lab
     ax.set_xlim(left=0)
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.legend(frameon=False, fontsize=8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    tidy(ax)

@@ -25,6 +25,8 @@ import numpy as np
 from _common import Case, parser, progress
 from _pinn import Run, add_seeds, draw_curves, median, run, seeds
 
+from sciml.plotting import tidy
+
 DIMENSION = {"small": 5, "paper": 10}
 SEEDS = {"small": 1, "paper": 3}
 BUDGET = {"small": 12.0, "paper": 240.0}
@@ -138,8 +140,7 @@ def figure(runs: dict[str, list[Run]], size: str) -> Any:
     for ax in axes[2:]:
         ax.title.set_fontsize(10)
         ax.legend(frameon=False, fontsize=8)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     return drawing
 
 

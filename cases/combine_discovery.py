@@ -21,6 +21,7 @@ from _common import Case, parser, progress
 
 import sciml
 from sciml.learned.medida import Library, Snapshots, discover
+from sciml.plotting import tidy
 from sciml.problems import CNAB2, ETDRK4, forecast, kuramoto_sivashinsky, random_phases, trajectory
 from sciml.tuning import TsallisINF, tuned
 
@@ -103,8 +104,7 @@ def figure(curves: dict[str, Any]) -> Any:
         )
     ax.set(xlabel="time", ylabel="largest error of the forecast")
     ax.grid(True, color="0.9", linewidth=0.6)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    tidy(ax)
     ax.legend(frameon=False, fontsize=9)
     return drawing
 

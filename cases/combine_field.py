@@ -23,6 +23,7 @@ from sciml import CallableOperator, PoissonOperator, as_operator, cg
 from sciml.backends.namespace import vdot
 from sciml.learned.dcd import dcd
 from sciml.learned.pinn import Box, Field, Problem, train_pinn
+from sciml.plotting import tidy
 from sciml.preconditioners import Deflation, Jacobi, Multigrid
 
 GRIDS = {"small": (32, 64, 128), "paper": (64, 128, 256, 512)}
@@ -114,8 +115,7 @@ def figure(rows: list[dict[str, Any]]) -> Any:
         ax.bar_label(bars, [str(v) for v in values], padding=3, fontsize=9)
         ax.set(xscale="log", xlabel="iterations", title=f"{largest} x {largest}, to {rtol:g}")
         ax.set_xlim(0.5, 3 * max(values))
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     axes[0].invert_yaxis()
     return drawing
 

@@ -17,6 +17,7 @@ import numpy as np
 from _common import Case, parser, progress
 
 from sciml import halpern, projected_multigrid
+from sciml.plotting import tidy
 from sciml.preconditioners import Jacobi, LearnedMultigrid, Multigrid
 from sciml.problems import membrane_over_ball
 
@@ -71,8 +72,7 @@ def figure(rows: list[dict[str, Any]]) -> Any:
     ax.set(xlabel="cells per side", ylabel="CG iterations per resolvent")
     ax.set_ylim(bottom=0)
     ax.grid(True, color="0.9", linewidth=0.6)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    tidy(ax)
     ax.legend(frameon=False, fontsize=9)
     return drawing
 

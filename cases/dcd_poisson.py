@@ -31,6 +31,7 @@ from sciml import cg
 from sciml.backends.namespace import norm2
 from sciml.backends.threads import num_threads
 from sciml.measure.memory import PeakMemory
+from sciml.plotting import tidy
 from sciml.problems import poisson
 from sciml.problems.problem import size_name
 
@@ -244,8 +245,7 @@ def figure(growth: dict[str, list[dict[str, Any]]], rows: list[dict[str, Any]]) 
     for ax in drawing.axes:
         ax.grid(True, color="0.9", linewidth=0.6, axis="x" if ax is bars else "both")
         ax.set_axisbelow(True)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     return drawing
 
 

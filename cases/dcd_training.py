@@ -20,6 +20,7 @@ from typing import Any
 from _common import Case, parser, progress
 
 from sciml import cg
+from sciml.plotting import tidy
 from sciml.problems import poisson
 
 RECIPES: dict[str, dict[str, Any]] = {
@@ -77,8 +78,7 @@ def figure(curves: dict[tuple[str, str], list[tuple[int, float]]]) -> Any:
         ax.set_title(f"{name} network", fontsize=10)
         ax.set_xlabel("step")
         ax.grid(True, color="0.9", linewidth=0.6)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     panels[0].set_ylabel("share of the residual an iteration leaves\n(validation data of the recipe)")
     panels[0].set_ylim(0.0, 1.2)
     panels[0].legend(frameon=False, fontsize=9)

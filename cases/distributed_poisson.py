@@ -31,6 +31,8 @@ from typing import Any
 import numpy as np
 from _common import Case, parser, progress
 
+from sciml.plotting import tidy
+
 RTOL = 1e-6
 SHAPE = {"small": (64, 64, 64), "paper": (128, 128, 128)}
 RANKS = {"small": (1, 2), "paper": (1, 2, 4)}
@@ -316,8 +318,7 @@ def figure(model: list[dict[str, Any]], large: list[dict[str, Any]]) -> Any:
     right.set_ylim(0, 1.35 * below.max())
     right.legend(frameon=False, fontsize=8, loc="upper left", ncols=2)
     for ax in axes:
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     return drawing
 
 

@@ -24,6 +24,7 @@ from _common import Case, parser, progress
 
 from sciml import eag, extragradient, halpern, matrix_game, vr_extragradient
 from sciml.backends.namespace import from_numpy, norm2
+from sciml.plotting import tidy
 from sciml.problems import policeman_and_burglar
 
 N = 500
@@ -122,8 +123,7 @@ def figure(traces: dict[str, Trace]) -> Any:
     ax.set_ylabel("natural residual")
     ax.set_title(f"policeman-and-burglar game, {N} houses", fontsize=10)
     ax.legend(frameon=False, fontsize=8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    tidy(ax)
     return drawing
 
 

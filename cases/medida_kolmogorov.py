@@ -16,6 +16,7 @@ import numpy as np
 from _common import Case, parser, progress
 
 from sciml.learned.medida import Snapshots, discover, vorticity_library
+from sciml.plotting import tidy
 from sciml.problems import (
     CNAB2,
     ETDRK4,
@@ -147,8 +148,7 @@ def figure(rows: list[dict[str, Any]], field: np.ndarray, ratio: float) -> Any:
     right.set_yticks(places, [r["model"] for r in own])
     right.set(xlabel="time until the relative error is 0.3", title=f"discovered at noise {ratio:.0%}")
     right.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2)
-    for name in ("top", "right"):
-        right.spines[name].set_visible(False)
+    tidy(right)
     return drawing
 
 

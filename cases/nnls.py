@@ -22,6 +22,7 @@ from _common import Case, parser, progress
 
 from sciml import forward_backward, halpern
 from sciml.operators import LeastSquares
+from sciml.plotting import tidy
 from sciml.problems import bounded_least_squares
 
 SPARSE = {"small": (20_000, 2_000, 5e-3), "paper": (100_000, 10_000, 1e-3)}
@@ -140,8 +141,7 @@ def figure(rows: list[dict[str, Any]]) -> Any:
     ax.set_ylabel("seconds")
     ax.set_xticks(range(len(names)), [n.replace(", ", "\n") for n in names], fontsize=8)
     ax.legend(frameon=False, fontsize=8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    tidy(ax)
     return drawing
 
 

@@ -20,6 +20,7 @@ import numpy as np
 from _common import Case, parser, progress
 
 from sciml import halpern, projected_multigrid, projected_sor
+from sciml.plotting import tidy
 from sciml.problems import VariationalProblem, membrane_over_ball, refine
 
 GRIDS = {"small": (32, 64, 128), "paper": (64, 128, 256, 512)}
@@ -110,8 +111,7 @@ def figure(rows: list[dict[str, Any]], last: tuple[VariationalProblem, np.ndarra
     left.set_xlabel("cells per side")
     left.set_ylabel("iterations to 1e-8")
     drawing.legend(loc="outside lower left", ncols=3, frameon=False, fontsize=8)
-    for side in ("top", "right"):
-        left.spines[side].set_visible(False)
+    tidy(left)
     image = right.imshow(u.T, origin="lower", extent=(-2, 2, -2, 2), cmap="viridis")
     touching = (u <= problem.F.G.lower).astype(float)
     right.contour(

@@ -23,6 +23,8 @@ import numpy as np
 from _common import Case, parser, progress
 from _pinn import add_seeds, run, seeds, square_grid
 
+from sciml.plotting import tidy
+
 SEEDS = {"small": 1, "paper": 3}
 BUDGET = {
     "small": {"two_peaks": 4.0, "helmholtz": 1.5},
@@ -100,8 +102,7 @@ def figure(rows: list[dict[str, Any]], size: str) -> Any:
         ax.set_title(f"{problem.replace('_', ' ')}, {BUDGET[size][problem]:g} core-seconds", fontsize=10)
         ax.axhline(1.0, color="0.5", linewidth=0.8, linestyle="--")
         ax.grid(True, axis="y", color="0.9", linewidth=0.6)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     drawing.axes[0].set_ylabel("relative $L^2$ error (the zero field has 1)")
     drawing.axes[-1].legend(frameon=False, fontsize=9)
     return drawing

@@ -24,6 +24,7 @@ from sciml.learned.pinn import MLP, PROBLEMS, Box, Field, Problem, train_pinn
 from sciml.learned.pinn.derivatives import Channels
 from sciml.learned.pinn.optimizers import LevenbergMarquardt
 from sciml.learned.pinn.samplers import RAD
+from sciml.plotting import tidy
 
 SEEDS = {"small": 1, "paper": 3}
 
@@ -250,8 +251,7 @@ def figure(runs: list[dict[str, Any]], compared: list[dict[str, Any]]) -> Any:
         ax.set(xlabel="core-seconds", ylabel="relative error (2-norm)")
         ax.grid(True, which="major", color="0.9", linewidth=0.6)
         ax.legend(frameon=False, fontsize=8)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     return drawing
 
 

@@ -19,6 +19,7 @@ from _common import Case, parser, progress
 
 from sciml import PoissonOperator, cg
 from sciml.backends.namespace import norm2
+from sciml.plotting import tidy
 from sciml.preconditioners import FFT
 from sciml.problems import Manufactured
 
@@ -130,8 +131,7 @@ def figure(rows: list[dict[str, Any]]) -> Any:
         ax.grid(True, which="major", color="0.9", linewidth=0.6)
         ax.set_xticks([0.05, 0.1], ["0.05", "0.1"])
         ax.minorticks_off()
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     axes[0].set_ylabel("relative error (2-norm)")
     for name, colour in colours.items():
         axes[0].plot([], [], color=colour, label=f"{name} coefficient")

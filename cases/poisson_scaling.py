@@ -32,6 +32,7 @@ from _common import Case, parser, progress
 from sciml.backends.namespace import norm2
 from sciml.backends.threads import num_threads, parallel
 from sciml.measure.memory import peak_rss
+from sciml.plotting import tidy
 from sciml.problems import Problem, poisson
 from sciml.problems.problem import size_name
 
@@ -278,8 +279,7 @@ def figure(rows: list[dict[str, Any]]) -> Any:
         ax.set_xlabel("unknowns")
         ax.grid(True, color="0.9", linewidth=0.6)
         ax.minorticks_off()
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     return drawing
 
 

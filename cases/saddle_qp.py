@@ -22,6 +22,7 @@ from _common import Case, parser, progress
 
 from sciml import eag, extragradient, halpern, vr_extragradient
 from sciml.backends.namespace import norm2
+from sciml.plotting import tidy
 from sciml.problems import ouyang_xu_qp
 
 N = 200
@@ -82,8 +83,7 @@ def figure(curves: dict[str, tuple[Sequence[float], Sequence[float]]]) -> Any:
     ax.set_ylabel("‖F(u)‖")
     ax.set_title(f"Ouyang-Xu quadratic program, {N} variables, {N} constraints", fontsize=10)
     ax.legend(frameon=False, fontsize=8)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    tidy(ax)
     return drawing
 
 

@@ -29,6 +29,7 @@ from _common import Case, parser, progress
 from _smoke_picture import picture, save_gif, save_png, strip
 
 from sciml import cg
+from sciml.plotting import tidy
 from sciml.preconditioners import AMG, IncompleteCholesky, LearnedMultigrid
 from sciml.preconditioners.multigrid import Multigrid
 from sciml.problems.fluids import MacGrid, PressureProjection, Projected, Smoke, SmokeSimulation, smoke_plume
@@ -236,8 +237,7 @@ def figure(stills: np.ndarray, results: Sequence[tuple[Run, Paired]]) -> Any:
         ax.xaxis.get_major_locator().set_params(integer=True)
         ax.set_ylabel("seconds for the pressure, set-up included")
         ax.grid(True, which="major", color="0.9", linewidth=0.6)
-        for side in ("top", "right"):
-            ax.spines[side].set_visible(False)
+        tidy(ax)
     handles, labels = ax.get_legend_handles_labels()
     lower.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=9)
     return drawing

@@ -16,10 +16,13 @@ import numpy as np
 from .backends.namespace import Array, to_numpy
 from .files import replaced
 
-__all__ = ["check_format", "convergence", "field", "new_axes", "save", "scaling", "solution", "training"]
+__all__ = [
+    "COLOURS", "check_format", "colour_range", "convergence", "field", "new_axes", "new_figure", "save",
+    "scaling", "solution", "tidy", "training",
+]  # fmt: skip
 
 # Distinguishable in print and for colour-blind readers (Okabe and Ito), black last.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
 _MARKERS = "osD^vPX*"
 _SOLID_GREY = "0.72"
 
@@ -64,7 +67,7 @@ def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
         relative = np.where(history > 0, history / start, np.nan)
         step = max(1, relative.size // 12)
         ax.plot(
-            np.arange(relative.size), relative, label=label, color=_COLOURS[i % len(_COLOURS)], linewidth=1.6,
+            np.arange(relative.size), relative, label=label, color=COLOURS[i % len(COLOURS)], linewidth=1.6,
             marker=_MARKERS[i % len(_MARKERS)], markersize=4,
             markevery=(i * step // len(results), step),  # staggered, so that coinciding curves stay visible
         )  # fmt: skip
@@ -86,7 +89,7 @@ def convergence(results: Mapping[str, Any], ax: Any = None) -> Any:
     ax.set_xlim(left=0)
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.legend(frameon=False, fontsize=9)
-    _tidy(ax)
+    tidy(ax)
     return ax
 
 
@@ -127,7 +130,7 @@ def scaling(
         values = np.asarray(costs, dtype=float)
         ax.plot(
             np.asarray(sizes, dtype=float), np.where(values > 0, values, np.nan), label=label, linewidth=1.6,
-            color=_COLOURS[i % len(_COLOURS)], marker=_MARKERS[i % len(_MARKERS)], markersize=5,
+            color=COLOURS[i % len(COLOURS)], marker=_MARKERS[i % len(_MARKERS)], markersize=5,
         )  # fmt: skip
     ax.set_xscale("log")
     ax.set_yscale("log")
@@ -135,7 +138,7 @@ def scaling(
     ax.set_ylabel(ylabel)
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.legend(frameon=False, fontsize=9)
-    _tidy(ax)
+    tidy(ax)
     return ax
 
 
@@ -178,7 +181,7 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
         raise ValueError(f"{problem.name} has no grid; expected a problem made by sciml.problems")
     panels = _slices(problem.grid, x if callable(x) else _planes_of(problem, to_numpy(x)))
     if ax is None:
-        figure = _figure(_panel_size(panels[0][2]) if len(panels) == 1 else (11.0, 3.6))
+        figure = new_figure(_panel_size(panels[0][2]) if len(panels) == 1 else (11.0, 3.6))
         axes = list(np.atleast_1d(figure.subplots(1, len(panels))))
     else:
         axes = list(np.atleast_1d(np.asarray(ax, dtype=object)))
@@ -186,7 +189,7 @@ def field(problem: Any, x: Array, ax: Any = None, *, label: str = "solution") ->
             raise ValueError(f"ax holds {len(axes)} axes; expected {len(panels)} for this grid")
         figure = axes[0].figure
     image = None
-    low, high, colours = _colour_range([plane for plane, *_ in panels])
+    low, high, colours = colour_range([plane for plane, *_ in panels])
     for panel, (plane, names, extent, title) in zip(axes, panels, strict=True):
         panel.set_facecolor(_SOLID_GREY)
         image = panel.imshow(
@@ -225,7 +228,7 @@ def solution(problem: Any, result: Any, label: str | None = None, x: Any = None)
         ax.set_title(str(problem), fontsize=10)
         return ax.figure
     flat = len(problem.grid.shape) == 2
-    figure = _figure((11.0, 4.4) if flat else (11.0, 7.4))
+    figure = new_figure((11.0, 4.4) if flat else (11.0, 7.4))
     upper, lower = figure.subfigures(1, 2) if flat else figure.subfigures(2, 1)
     upper.suptitle(str(problem), fontsize=10)
     field(problem, result.x if x is None else x, ax=upper.subplots(1, 1 if flat else 3))
@@ -258,25 +261,25 @@ def training(history: Any, ax: Any = None) -> Any:
         ax = new_axes()
     steps = np.arange(1, loss.size + 1)
     window = max(1, loss.size // 100)
-    ax.plot(steps, loss, color=_COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
+    ax.plot(steps, loss, color=COLOURS[0], alpha=0.3, linewidth=0.8, label="loss")
     if window > 1:
         starts = np.arange(0, loss.size - window + 1, window)
         smooth = [np.median(loss[s : s + window]) for s in starts]
         ax.plot(
-            starts + window / 2, smooth, color=_COLOURS[0], linewidth=1.6, label=f"median of {window} steps"
+            starts + window / 2, smooth, color=COLOURS[0], linewidth=1.6, label=f"median of {window} steps"
         )
     if history.validation:
         at, values = np.array(history.validation, dtype=float).T
-        ax.plot(at, values, "o-", color=_COLOURS[1], markersize=4, linewidth=1.2, label="validation")
+        ax.plot(at, values, "o-", color=COLOURS[1], markersize=4, linewidth=1.2, label="validation")
         if history.best is not None:
-            ax.plot(*history.best, "*", color=_COLOURS[1], markersize=12, label="best", zorder=3)
+            ax.plot(*history.best, "*", color=COLOURS[1], markersize=12, label="best", zorder=3)
     drawn = np.concatenate([loss, [v for _, v in history.validation]])
     if (drawn > 0).all() and drawn.max() > 3 * drawn.min():
         ax.set_yscale("log")
     ax.set_xlabel("step")
     ax.grid(True, color="0.9", linewidth=0.6)
     ax.legend(frameon=False, fontsize=9)
-    _tidy(ax)
+    tidy(ax)
     return ax
 
 
@@ -299,17 +302,18 @@ def save(drawing: Any, path: str | Path) -> None:
 def check_format(path: str | Path) -> None:
     """Raise `ValueError` unless the suffix of `path` is a format matplotlib can write."""
     suffix = Path(path).suffix.lstrip(".").lower()
-    formats = _figure((1, 1)).canvas.get_supported_filetypes()
+    formats = new_figure((1, 1)).canvas.get_supported_filetypes()
     if suffix not in formats:
         raise ValueError(f"cannot write {os.fspath(path)!r}; expected one of ." + ", .".join(sorted(formats)))
 
 
 def new_axes(size: tuple[float, float] = (6.0, 4.0)) -> Any:
     """Empty axes of a figure of their own, `size` in inches."""
-    return _figure(size).add_subplot()
+    return new_figure(size).add_subplot()
 
 
-def _figure(size: tuple[float, float]) -> Any:
+def new_figure(size: tuple[float, float]) -> Any:
+    """An empty figure, `size` in inches, that belongs to no window."""
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -348,7 +352,7 @@ def _slices(
     return panels
 
 
-def _colour_range(planes: list[np.ndarray]) -> tuple[float, float, str]:
+def colour_range(planes: list[np.ndarray]) -> tuple[float, float, str]:
     """One scale for all panels: diverging and symmetric where both signs matter, sequential otherwise."""
     drawn = [np.ma.compressed(np.ma.masked_invalid(plane)) for plane in planes]
     everything = np.concatenate([d for d in drawn if d.size] or [np.zeros(1)])
@@ -370,6 +374,7 @@ def _stretched(extent: tuple) -> bool:
     return max(width, height) > 5 * min(width, height)
 
 
-def _tidy(ax: Any) -> None:
+def tidy(ax: Any) -> None:
+    """Leave out the frame above and to the right of what is drawn."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)

@@ -13,16 +13,10 @@ from typing import Any
 import numpy as np
 
 from ..files import check_output
+from ..measure.terminal import console
 from ..weights import WeightFile, load_weights, shipped, shipped_names
-from .terminal import console
 
 __all__ = ["commands", "compared", "run_retrain"]
-
-TOLERANCE = 0.1
-"""By which share the validation value of a retrained component may be above that of the shipped one.
-
-The same machine and versions of the libraries give the same bits. Others sum in another order, which a
-training amplifies: weights then differ, and only what they achieve can be compared."""
 
 
 def run_retrain(
@@ -111,8 +105,12 @@ def _run(command: Sequence[str], folder: Path) -> None:
         raise ValueError(f"sciml {shlex.join(command)} ended with exit code {done.returncode}")
 
 
-def compared(shipped: WeightFile, made: WeightFile, tolerance: float = TOLERANCE) -> dict[str, Any]:
+def compared(shipped: WeightFile, made: WeightFile, tolerance: float) -> dict[str, Any]:
     """How retrained weights differ from those that were shipped.
+
+    The same machine and versions of the libraries give the same bits. Others sum in another order, which a
+    training amplifies: weights then differ, and only what they achieve can be compared: the validation value
+    may be above that of the shipped component by the share `tolerance`.
 
     Returns
     -------

@@ -11,9 +11,9 @@ from ..files import check_output
 from ..measure.memory import PeakMemory
 from ..measure.methods import Run, parse_methods, run_method
 from ..measure.record import claim, record, write_json
+from ..measure.terminal import console, progress
 from ..measure.warmup import small_matrix, small_shape, warm_up
 from ..problems.problem import Problem
-from .terminal import console, progress
 
 __all__ = ["System", "run_compare", "run_solve", "with_precond"]
 

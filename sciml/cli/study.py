@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .terminal import console, progress
+from ..measure.terminal import console, progress
 
 __all__ = ["run_study_command"]
 

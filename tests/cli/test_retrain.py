@@ -55,14 +55,14 @@ def test_nothing_but_a_training_is_run(command):
     ],
 )
 def test_verdicts(made, verdict):
-    found = compared(weights(), made)
+    found = compared(weights(), made, 0.1)
     assert found["verdict"] == verdict
     assert found["identical"] == (verdict == "identical")
 
 
 def test_other_shapes_are_worse_unless_validation_says_otherwise():
     other = WeightFile("dcd", {}, {"v": np.ones(3)}, {"best": None}, "b")
-    assert compared(weights(), other) == {
+    assert compared(weights(), other, 0.1) == {
         "identical": False, "difference": None, "validation_shipped": 1.0, "validation": None,
         "seconds": None, "verdict": "worse",
     }  # fmt: skip

@@ -7,10 +7,8 @@ training resumes, a network is built.
 from __future__ import annotations
 
 import gzip
-import io
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +17,8 @@ from typing import Any
 import numpy as np
 import scipy.io
 import scipy.sparse as sp
+from fuzz import scans
+from fuzz.files import matrix, npy, npz, saved, written
 
 __all__ = ["READERS", "Reader"]
 
@@ -32,37 +32,6 @@ class Reader:
     needs: tuple[str, ...] = ()
     special: bool = field(default=True)
     """Whether to try links, folders and pipes in place of the file."""
-
-
-@contextmanager
-def _folder() -> Iterator[Path]:
-    with tempfile.TemporaryDirectory() as folder:
-        yield Path(folder)
-
-
-def _written(write: Callable[[Path], Any], *names: str) -> dict[str, bytes]:
-    """What `write(folder)` puts into files of these names."""
-    with _folder() as folder:
-        write(folder)
-        return {name: (folder / name).read_bytes() for name in names}
-
-
-def _saved(write: Callable[..., Any], *args: Any, **kwargs: Any) -> bytes:
-    stream = io.BytesIO()
-    write(stream, *args, **kwargs)
-    return stream.getvalue()
-
-
-def _npz(**arrays: Any) -> bytes:
-    return _saved(np.savez_compressed, **arrays)
-
-
-def _npy(array: Any) -> bytes:
-    return _saved(np.save, array)
-
-
-def _matrix(n: int = 6) -> sp.csr_array:
-    return sp.csr_array(sp.diags_array([-1.0, 2.5, -1.0], offsets=[-1, 0, 1], shape=(n, n)))
 
 
 # -- linear systems ---------------------------------------------------------------------------
@@ -79,26 +48,26 @@ def _load_vector(path: Path) -> Any:
 
 
 def _mtx() -> dict[str, bytes]:
-    A = _matrix()
+    A = matrix()
     files = {
-        "general.mtx": _saved(scipy.io.mmwrite, A + sp.csr_array(([1.0], ([0], [5])), shape=A.shape)),
-        "symmetric.mtx": _saved(scipy.io.mmwrite, A),
-        "dense.mtx": _saved(scipy.io.mmwrite, A.toarray()),
+        "general.mtx": saved(scipy.io.mmwrite, A + sp.csr_array(([1.0], ([0], [5])), shape=A.shape)),
+        "symmetric.mtx": saved(scipy.io.mmwrite, A),
+        "dense.mtx": saved(scipy.io.mmwrite, A.toarray()),
         "pattern.mtx": b"%%MatrixMarket matrix coordinate pattern general\n% c\n\n2 2 2\n1 1\n2 2\n",
     }
     return {**files, "packed.mtx.gz": gzip.compress(files["symmetric.mtx"], mtime=0)}
 
 
 def _system_npz() -> dict[str, bytes]:
-    A = _matrix()
+    A = matrix()
     parts = {
-        f"{kind}.npz": _saved(sp.save_npz, A.asformat(kind)) for kind in ("csr", "csc", "coo", "bsr", "dia")
+        f"{kind}.npz": saved(sp.save_npz, A.asformat(kind)) for kind in ("csr", "csc", "coo", "bsr", "dia")
     }
-    return {**parts, "dense.npz": _npz(A=A.toarray(), b=np.ones(6))}
+    return {**parts, "dense.npz": npz(A=A.toarray(), b=np.ones(6))}
 
 
 def _mat() -> dict[str, bytes]:
-    A, b = sp.csc_array(_matrix()), np.ones((6, 1))
+    A, b = sp.csc_array(matrix()), np.ones((6, 1))
     others = {"words": "text", "cell": np.array([1, "a"], object)}
     files: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         "sparse.mat": ({"A": A, "b": b}, {}),
@@ -107,14 +76,14 @@ def _mat() -> dict[str, bytes]:
         "dense.mat": ({"A": A.toarray(), **others}, {}),
         "old.mat": ({"A": A.toarray()}, {"format": "4"}),
     }
-    return {name: _saved(scipy.io.savemat, content, **how) for name, (content, how) in files.items()}
+    return {name: saved(scipy.io.savemat, content, **how) for name, (content, how) in files.items()}
 
 
 def _vectors() -> dict[str, bytes]:
     b = np.linspace(0.0, 1.0, 6)
-    return {"b.npy": _npy(b), "b.txt": b"1.0\n2.5\n-3e-4\n", "b.npz": _npz(b=b),
-            "b.mat": _saved(scipy.io.savemat, {"b": b}),
-            "b.mtx": _saved(scipy.io.mmwrite, b[:, None])}  # fmt: skip
+    return {"b.npy": npy(b), "b.txt": b"1.0\n2.5\n-3e-4\n", "b.npz": npz(b=b),
+            "b.mat": saved(scipy.io.savemat, {"b": b}),
+            "b.mtx": saved(scipy.io.mmwrite, b[:, None])}  # fmt: skip
 
 
 # -- learned components -----------------------------------------------------------------------
@@ -145,7 +114,7 @@ def _weights() -> dict[str, bytes]:
         )
 
     names = [f"{kind}.safetensors" for kind in ("dcd", "pinn", "rim", "cirim")]
-    files = _written(write, *names)
+    files = written(write, *names)
     return {**files, "multigrid.safetensors": shipped("multigrid").read_bytes()}
 
 
@@ -211,7 +180,7 @@ def _checkpoints(resume: Callable[[Path], Any], stop: int) -> dict[str, bytes]:
         with mock.patch.object(training._Run, "advance", advance), suppress(StoppedError):
             resume(folder / "middle.safetensors")
 
-    return _written(write, "middle.safetensors", "end.safetensors")
+    return written(write, "middle.safetensors", "end.safetensors")
 
 
 def _train_status(path: Path) -> Any:
@@ -235,7 +204,7 @@ def _model_error() -> dict[str, bytes]:
     error = ModelError(
         terms, np.array([0.5, -1.0]), np.eye(2) * 1e-4, dict.fromkeys(names, 3.0), tuple(names), {}
     )
-    return _written(lambda folder: error.save(folder / "error.json"), "error.json")
+    return written(lambda folder: error.save(folder / "error.json"), "error.json")
 
 
 def _ritz_modes(path: Path) -> Any:
@@ -250,8 +219,8 @@ def _ritz_modes(path: Path) -> Any:
 @lru_cache(maxsize=1)
 def _ritz() -> dict[str, bytes]:
     values = np.array([1.0, 2.0, 3.0])
-    return {"vectors.npy": _npy(np.ones((3, 16), np.float32)), "values.npy": _npy(values),
-            "shape.npy": _npy(np.array([4, 4]))}  # fmt: skip
+    return {"vectors.npy": npy(np.ones((3, 16), np.float32)), "values.npy": npy(values),
+            "shape.npy": npy(np.array([4, 4]))}  # fmt: skip
 
 
 def _own_problems(path: Path) -> Any:
@@ -263,7 +232,7 @@ def _own_problems(path: Path) -> Any:
 def _masks() -> dict[str, bytes]:
     solid = np.zeros((8, 8), dtype=bool)
     solid[2:5, 3:6] = True
-    return {"plane.npy": _npy(solid), "volume.npy": _npy(np.zeros((4, 4, 4), dtype=bool))}
+    return {"plane.npy": npy(solid), "volume.npy": npy(np.zeros((4, 4, 4), dtype=bool))}
 
 
 def _discover(path: Path) -> Any:
@@ -274,7 +243,7 @@ def _discover(path: Path) -> Any:
 
 def _snapshot_pairs() -> dict[str, bytes]:
     u = np.sin(np.linspace(0, 6, 16)) * np.ones((5, 1))
-    return {"pairs.npz": _npz(before=u, after=u + 0.1, window=0.1, times=np.arange(5.0), noise=0.01)}
+    return {"pairs.npz": npz(before=u, after=u + 0.1, window=0.1, times=np.arange(5.0), noise=0.01)}
 
 
 # -- studies ----------------------------------------------------------------------------------
@@ -315,7 +284,7 @@ STUDY = {"problems": [{"kind": "poisson"}], "sizes": [[8, 8]], "seeds": [0], "so
 def _journals() -> dict[str, bytes]:
     from sciml.study import run_study
 
-    return _written(lambda folder: run_study(STUDY, folder), "rows.jsonl")
+    return written(lambda folder: run_study(STUDY, folder), "rows.jsonl")
 
 
 # -- policies ---------------------------------------------------------------------------------
@@ -360,96 +329,7 @@ def _policy_files() -> dict[str, bytes]:
             policy.save(folder / f"{name}-pending.json")
 
     names = [f"{name}{end}.json" for name in _policies() for end in ("", "-pending")]
-    return _written(write, *names)
-
-
-# -- MRI --------------------------------------------------------------------------------------
-def _read_fastmri(path: Path) -> Any:
-    from sciml.problems.mri import read_fastmri
-
-    return read_fastmri(path)
-
-
-def _read_ismrmrd(path: Path) -> Any:
-    from sciml.problems.mri import read_ismrmrd
-
-    return read_ismrmrd(path)
-
-
-def _read_nifti(path: Path) -> Any:
-    from sciml.problems.mri import read_nifti, sampling_mask
-
-    return read_nifti(path, sampling_mask("gaussian2d", (8, 8), 2.0, seed=0), slices=[2], coils=2)
-
-
-def _load_kspace(path: Path) -> Any:
-    from sciml.problems.mri import load_kspace
-
-    return load_kspace(path)
-
-
-def _load_slices(path: Path) -> Any:
-    from sciml.problems.mri import load_slices
-
-    return load_slices("test-T1", path=path)
-
-
-def _read_cfl(path: Path) -> Any:
-    from sciml.problems.mri.bart import read_cfl
-
-    for name, content in _cfl().items():
-        if name != path.name:
-            path.with_name(name).write_bytes(content)
-    return read_cfl(path.with_suffix(""))
-
-
-def _kspace() -> np.ndarray:
-    rng = np.random.default_rng(0)
-    return (rng.standard_normal((2, 3, 8, 8)) + 1j * rng.standard_normal((2, 3, 8, 8))).astype(np.complex64)
-
-
-def _kspace_npz() -> dict[str, bytes]:
-    from sciml.problems.mri import KSpaceData
-
-    data = KSpaceData(
-        _kspace(), np.ones((8, 8), bool), None, np.ones((2, 8, 8), np.complex64), 0.1, "made here"
-    )
-    return _written(lambda folder: data.save(folder / "scan.npz"), "scan.npz")
-
-
-def _slices() -> dict[str, bytes]:
-    images = np.arange(2 * 256 * 256, dtype=np.uint8).reshape(2, 256, 256) % 128
-    white = np.packbits(np.ones((2, 256, 256), bool), axis=-1)
-    parts = {"test-T1": images, "test-T1/names": np.array(["a/z1", "a/z2"]), "test-T1/white matter": white}
-    return {"slices.npz": _npz(**parts)}
-
-
-def _nifti() -> dict[str, bytes]:
-    import nibabel
-
-    volume = np.random.default_rng(0).random((12, 10, 8)).astype(np.float32)
-    one = nibabel.Nifti1Image(volume, np.eye(4)).to_bytes()
-    two = nibabel.Nifti2Image((volume * 100).astype(np.int16), np.diag([-1, 1, 1, 1])).to_bytes()
-    return {"one.nii": one, "two.nii": two, "packed.nii.gz": gzip.compress(one, mtime=0)}
-
-
-@lru_cache(maxsize=1)
-def _cfl() -> dict[str, bytes]:
-    from sciml.problems.mri.bart import write_cfl
-
-    return _written(lambda folder: write_cfl(folder / "y", _kspace()), "y.hdr", "y.cfl")
-
-
-def _hdf5() -> dict[str, bytes]:
-    from fuzz.hdf5 import fastmri_files
-
-    return fastmri_files(_kspace())
-
-
-def _ismrmrd() -> dict[str, bytes]:
-    from fuzz.hdf5 import ismrmrd_files
-
-    return ismrmrd_files()
+    return written(write, *names)
 
 
 # -- PETSc ------------------------------------------------------------------------------------
@@ -457,14 +337,14 @@ def _load_distributed(path: Path) -> Any:
     from sciml.distributed import load_system
 
     if path.name.startswith("rhs"):
-        matrix = path.with_name("whole.mtx")
-        scipy.io.mmwrite(matrix, _matrix())
-        return load_system(matrix, rhs=path)
+        whole = path.with_name("whole.mtx")
+        scipy.io.mmwrite(whole, matrix())
+        return load_system(whole, rhs=path)
     return load_system(path)
 
 
 def _distributed_files() -> dict[str, bytes]:
-    A, b = _matrix(), np.ones(6)
+    A, b = matrix(), np.ones(6)
     head = np.array([1211216, 6, 6, A.nnz], dtype=">i4").tobytes()
     binary = head + np.diff(A.indptr).astype(">i4").tobytes() + A.indices.astype(">i4").tobytes()
     binary += A.data.astype(">f8").tobytes()
@@ -475,7 +355,7 @@ def _distributed_files() -> dict[str, bytes]:
         "A.petsc": binary,
         "both.petsc": binary + vector,
         "rhs.petsc": vector,
-        "rhs.npy": _npy(b),
+        "rhs.npy": npy(b),
     }
 
 
@@ -502,11 +382,11 @@ READERS: dict[str, Reader] = {
     "policies": Reader(_load_policy, _policy_files),
     "Ritz vectors": Reader(_ritz_modes, _ritz, ("torch",)),
     "masks": Reader(_own_problems, _masks),
-    "fastMRI": Reader(_read_fastmri, _hdf5, ("h5py",)),
-    "ISMRMRD": Reader(_read_ismrmrd, _ismrmrd, ("h5py", "ismrmrd")),
-    "NIfTI": Reader(_read_nifti, _nifti, ("nibabel",)),
-    "k-space npz": Reader(_load_kspace, _kspace_npz),
-    "image slices": Reader(_load_slices, _slices),
-    "BART": Reader(_read_cfl, _cfl),
+    "fastMRI": Reader(scans.read_fastmri, scans.hdf5_files, ("h5py",)),
+    "ISMRMRD": Reader(scans.read_ismrmrd, scans.ismrmrd_files, ("h5py", "ismrmrd")),
+    "NIfTI": Reader(scans.read_nifti, scans.nifti_files, ("nibabel",)),
+    "k-space npz": Reader(scans.load_kspace, scans.kspace_files),
+    "image slices": Reader(scans.load_slices, scans.slice_files),
+    "BART": Reader(scans.read_cfl, scans.cfl_files),
     "PETSc": Reader(_load_distributed, _distributed_files, ("petsc4py", "mpi4py")),
 }  # fmt: skip

@@ -135,10 +135,10 @@ class ModelError:
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the coefficients with their 95 % intervals; returns the matplotlib axes."""
-        from ...plotting import _figure, _tidy
+        from ...plotting import new_figure, tidy
 
         if ax is None:
-            ax = _figure((6.0, 0.9 + 0.45 * max(len(self.terms), 2))).add_subplot()
+            ax = new_figure((6.0, 0.9 + 0.45 * max(len(self.terms), 2))).add_subplot()
         places = np.arange(len(self.terms))[::-1]
         ax.axvline(0.0, color="0.6", linewidth=0.8)
         if self.terms:
@@ -152,7 +152,7 @@ class ModelError:
         ax.set_ylim(-0.7, max(len(self.terms), 1) - 0.3)
         ax.set_xlabel("coefficient (95 % interval)")
         ax.set_title(f"model error from {len(self.candidates)} candidate terms", fontsize=10)
-        _tidy(ax)
+        tidy(ax)
         return ax
 
     # -- files ------------------------------------------------------------------------------------

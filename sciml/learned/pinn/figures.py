@@ -39,13 +39,13 @@ def draw_field(field: Field, *, at: Mapping[int, float] | None = None, samples: 
     ValueError
         For axes that do not exist, or too many of them.
     """
-    from ...plotting import _figure
+    from ...plotting import new_figure
 
     plane = _Plane(field, at or {})
     panels = [("solution", plane.values), ("residual", plane.residual)]
     if field.problem.exact is not None:
         panels.insert(1, ("error", plane.values - plane.of(field.problem.exact)))
-    figure = _figure((4.6 * len(panels), 3.9))
+    figure = new_figure((4.6 * len(panels), 3.9))
     for ax, (name, values) in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         plane.draw(ax, values, name, logarithmic=name == "residual")
         if name == "residual" and samples is not None:
@@ -57,11 +57,11 @@ def draw_samples(
     field: Field, samples: Points, ax: Any = None, *, at: Mapping[int, float] | None = None
 ) -> Any:
     """Collocation points over the modulus of the residual; returns the axes. Parameters as `draw_field`."""
-    from ...plotting import _figure
+    from ...plotting import new_figure
 
     plane = _Plane(field, at or {})
     if ax is None:
-        ax = _figure((5.6, 4.4)).add_subplot()
+        ax = new_figure((5.6, 4.4)).add_subplot()
     plane.draw(ax, plane.residual, "residual", logarithmic=True)
     plane.scatter(ax, samples)
     return ax
@@ -98,20 +98,20 @@ class _Plane:
     def draw(self, ax: Any, values: np.ndarray, label: str, *, logarithmic: bool) -> None:
         from matplotlib.colors import LogNorm
 
-        from ...plotting import _COLOURS, _colour_range, _tidy
+        from ...plotting import COLOURS, colour_range, tidy
 
         if logarithmic:
             values, label = abs(values), f"|{label}|"
             top = float(values.max()) or 1.0
         if len(self.axes) == 1:
-            ax.plot(self.lines[0], values, color=_COLOURS[0], linewidth=1.4)
+            ax.plot(self.lines[0], values, color=COLOURS[0], linewidth=1.4)
             ax.set(xlabel=self.names[0], ylabel=label)
             if logarithmic:
                 ax.set_yscale("log")
             ax.grid(True, color="0.9", linewidth=0.6)
-            _tidy(ax)
+            tidy(ax)
             return
-        low, high, colours = _colour_range([values])
+        low, high, colours = colour_range([values])
         scale: dict[str, Any] = {"vmin": low, "vmax": high, "cmap": colours}
         if logarithmic:
             # The zeros of the residual would take most of a full scale.

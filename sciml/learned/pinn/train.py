@@ -107,6 +107,8 @@ def train_pinn(
         raise TypeError(f"problem is a {type(problem).__name__}; expected a Problem")
     if isinstance(held_out, bool) or not isinstance(held_out, int) or held_out < 2:
         raise ValueError(f"held_out is {held_out!r}; expected at least 2 points")
+    if core_seconds is not None and not core_seconds > 0:
+        raise ValueError(f"core_seconds is {core_seconds!r}; expected a positive number")
     problem.check()
     phases = _phases(optimizer, steps, points, resample)
     field = Field(problem, seed=seed) if field is None else field

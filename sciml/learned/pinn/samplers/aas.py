@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from ..density import Density, penalised_mean
 from ..domain import Domain
-from .base import BaseSampler, Points, Residual, positive_integer, share
-from .learned import LearnedDensity
+from .base import Points, Residual, positive_integer, share
+from .learned import WithDensity
 
 __all__ = ["AAS"]
 
 
-class AAS(BaseSampler):
+class AAS(WithDensity):
     r"""Points from the density that an adversary of the field chooses.
 
     While the field makes the mean squared residual small, the density makes it large, and pays for its
@@ -75,11 +73,12 @@ class AAS(BaseSampler):
         replay: float = 0.25, importance: float = 0.75, pool: int = 1500, steps: int = 20, lr: float = 2e-2,
         effective: float = 0.02, prefit_rounds: int = 8, seed: int = 0,
     ):  # fmt: skip
-        super().__init__(domain)
-        self.settings.update(
-            beta_rel=beta_rel, beta=beta, uniform=uniform, source=source, replay=replay,
-            importance=importance, prefit_rounds=prefit_rounds,
-        )  # fmt: skip
+        settings = {
+            "beta_rel": beta_rel, "beta": beta, "uniform": uniform, "source": source, "replay": replay,
+            "importance": importance, "prefit_rounds": prefit_rounds,
+        }  # fmt: skip
+        super().__init__(domain, settings)
+        self._learn(domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed)
         if beta is not None and beta_rel is not None:
             raise ValueError(f"beta is {beta!r} and beta_rel is {beta_rel!r}; expected one of them")
         beta_rel = 1e-4 if beta is None and beta_rel is None else beta_rel
@@ -93,14 +92,6 @@ class AAS(BaseSampler):
         self.replay = share("replay", replay)
         self.importance = share("importance", importance)
         self.prefit_rounds = positive_integer("prefit_rounds", prefit_rounds)
-        self._learned = LearnedDensity(
-            domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed
-        )
-        self.settings.update(self._learned.settings)
-
-    @property
-    def density(self) -> Density:
-        return self._learned.model
 
     def prefit(self, residual: Residual, rng: np.random.Generator) -> None:
         for _ in range(self.prefit_rounds):
@@ -129,10 +120,3 @@ class AAS(BaseSampler):
         else:
             beta = self.beta
         self._learned.learn(lambda: -penalised_mean(self.density, x, target, weight, beta))
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "learned": self._learned.state()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        super().load(state)
-        self._learned.load(state["learned"])

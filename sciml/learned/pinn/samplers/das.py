@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from torch import Tensor
 
 from ..density import Density, cross_entropy
 from ..domain import Domain
 from .adaptive import Growing
-from .base import BaseSampler, Points, Residual, positive_integer, share
-from .learned import LearnedDensity
+from .base import Points, Residual, positive_integer, share
+from .learned import LearnedDensity, WithDensity
 
 __all__ = ["DASG", "DASR"]
 
 
-class DASR(BaseSampler):
+class DASR(WithDensity):
     r"""All points from a density that follows :math:`r^2` (DAS-R: the sampled set is replaced).
 
     Parameters
@@ -43,30 +41,16 @@ class DASR(BaseSampler):
         effective: float = 0.02, seed: int = 0,
     ):  # fmt: skip
         super().__init__(domain, {"uniform": uniform, "importance": importance})
+        self._learn(domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed)
         self.uniform, self.importance = share("uniform", uniform), share("importance", importance)
-        self._learned = LearnedDensity(
-            domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed
-        )
-        self.settings.update(self._learned.settings)
-
-    @property
-    def density(self) -> Density:
-        return self._learned.model
 
     def sample(self, residual: Residual, n: int, rng: np.random.Generator) -> Points:
         _follow(self._learned, residual, rng)
         x, density = self._learned.draw(positive_integer("n", n), self.uniform, 0.0, rng)
         return Points.weighted(x, density, self.importance)
 
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "learned": self._learned.state()}
 
-    def load(self, state: dict[str, Any]) -> None:
-        super().load(state)
-        self._learned.load(state["learned"])
-
-
-class DASG(Growing):
+class DASG(WithDensity, Growing):
     r"""A growing set, with additions from a density that follows :math:`r^2` (DAS-G).
 
     Parameters
@@ -84,25 +68,11 @@ class DASG(Growing):
         effective: float = 0.02, seed: int = 0,
     ):  # fmt: skip
         super().__init__(domain, start=start, add=add)
-        self._learned = LearnedDensity(
-            domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed
-        )
-        self.settings.update(self._learned.settings)
-
-    @property
-    def density(self) -> Density:
-        return self._learned.model
+        self._learn(domain, density, pool=pool, steps=steps, lr=lr, effective=effective, seed=seed)
 
     def _choose(self, residual: Residual, n: int, rng: np.random.Generator) -> Tensor:
         _follow(self._learned, residual, rng)
         return self._learned.draw(n, 0.0, 0.0, rng)[0]
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "learned": self._learned.state()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        super().load(state)
-        self._learned.load(state["learned"])
 
 
 def _follow(learned: LearnedDensity, residual: Residual, rng: np.random.Generator) -> None:

@@ -14,9 +14,9 @@ from ...gradient import tensors
 from ..density import DENSITIES, Density, fit_density
 from ..density.base import quasi_uniform
 from ..domain import Domain
-from .base import Residual, magnitude, positive_integer, share
+from .base import BaseSampler, Residual, magnitude, positive_integer, share
 
-__all__ = ["LearnedDensity"]
+__all__ = ["LearnedDensity", "WithDensity"]
 
 EXPLORED = 0.5, 0.25
 """Shares of uniform points and of points from the source's density among those a density is trained on. The
@@ -156,6 +156,29 @@ class LearnedDensity:
             self.keep_source()
             assert self.source is not None
             self.source.load_state_dict(tensors(state["source"]))
+
+
+class WithDensity(BaseSampler):
+    """What samplers have that keep a `LearnedDensity` beside their memory: a base beside their own one."""
+
+    _learned: LearnedDensity
+
+    def _learn(self, domain: Domain, density: str | Density, **settings: Any) -> None:
+        """Make the density; its settings become part of the sampler's."""
+        self._learned = LearnedDensity(domain, density, **settings)
+        self.settings.update(self._learned.settings)
+
+    @property
+    def density(self) -> Density:
+        """As it is now."""
+        return self._learned.model
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "learned": self._learned.state()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        super().load(state)
+        self._learned.load(state["learned"])
 
 
 def _weights(density: Density) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""What commands share on the terminal: a console that folds no table, and a line about the work at hand."""
+"""What commands and cases share on the terminal: a wide console, and a line about the work at hand."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 __all__ = ["console", "progress"]
 
 
-def console(stderr: bool = False) -> Any:
-    """A rich console; wide where it is no terminal, so that tables in logs are not folded at 80 columns."""
+def console(stderr: bool = False, width: int = 120) -> Any:
+    """A rich console; `width` columns where it is no terminal: tables in logs are not folded at 80."""
     from rich.console import Console
 
     plain = Console(stderr=stderr)
-    return plain if plain.is_terminal else Console(stderr=stderr, width=120)
+    return plain if plain.is_terminal else Console(stderr=stderr, width=width)
 
 
 @contextmanager
