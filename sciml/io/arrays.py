@@ -74,7 +74,7 @@ def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
         size, start = _payload(stream, repr(member.filename))
     if size > member.file_size - start or member.file_size > member.compress_size * COMPRESSION + 1024:
         raise FileError(
-            f"truncated: the header of {member.filename!r} announces {size} bytes more than it holds"
+            f"truncated: the header of {member.filename!r} announces {size} bytes, more than it holds"
         )
 
 
