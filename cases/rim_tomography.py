@@ -21,6 +21,7 @@ import scipy.sparse
 from _common import Case, parser, progress
 
 from sciml import CallableOperator, as_operator, cg, forward_backward
+from sciml.learned import History
 from sciml.learned.rim import RIM, Sample, train_rim
 from sciml.operators import AffineSum, WaveletL1
 from sciml.operators.rows import operator_norm
@@ -105,8 +106,10 @@ def quality(
     return dict(zip(("PSNR", "SSIM", "seconds"), np.mean(rows, axis=0).tolist(), strict=True))
 
 
-def train(A: Any, size: str, seed: int, steps: int, tell: Callable[[str], None]) -> RIM:
-    """A network trained on flipped and turned slices of the training heads."""
+def train(
+    A: Any, size: str, seed: int, steps: int, tell: Callable[[str], None], lr: float = 4e-3, **settings: Any
+) -> tuple[RIM, History]:
+    """A network trained on flipped and turned slices of the training heads; `settings` are of `train_rim`."""
     images, held_out = images_of("train"), images_of("validation")
 
     def sample(rng: np.random.Generator) -> Sample:
@@ -116,11 +119,12 @@ def train(A: Any, size: str, seed: int, steps: int, tell: Callable[[str], None])
 
     judges = [Sample(A, measured(A, x, np.random.default_rng(i)), x) for i, x in enumerate(held_out[::3])]
     rim = RIM(seed=seed, **NETWORK[size])
-    train_rim(
-        rim, sample, steps=steps, lr=4e-3, held_out=judges, seed=seed, progress=False,
+    history = train_rim(
+        rim, sample, steps=steps, lr=lr, held_out=judges, seed=seed, progress=False,
         callback=lambda done, metrics: tell(f"training: step {done} of {steps}, loss {metrics['loss']:.4f}"),
+        **settings,
     )  # fmt: skip
-    return rim
+    return rim, history
 
 
 def figure(A: Any, methods: dict[str, Callable[[np.ndarray], np.ndarray]], seed: int) -> Any:
@@ -165,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 for w in weights
             }
             best[name] = max(found, key=found.__getitem__)
-        rim = train(A, options.size, options.seed, options.steps or STEPS[options.size], tell)
+        rim, _ = train(A, options.size, options.seed, options.steps or STEPS[options.size], tell)
         methods: dict[str, Callable[[np.ndarray], np.ndarray]] = {
             "Tikhonov": lambda y: tikhonov(A, y, best["Tikhonov"]),
             "l1-wavelets": lambda y: wavelets(A, y, best["l1-wavelets"]),

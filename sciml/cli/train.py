@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-__all__ = ["Checkpoint", "Output", "Resume", "Seed", "Steps", "app"]
+__all__ = ["Checkpoint", "Output", "Refine", "Resume", "Seed", "Steps", "app", "refined"]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -21,6 +21,25 @@ Checkpoint = Annotated[
     Path | None, typer.Option(help="file the run is kept in; by default beside the weights")
 ]
 Resume = Annotated[bool, typer.Option(help="go on from the checkpoint, if there is one")]
+
+Refine = Annotated[
+    Path | None,
+    typer.Option(help="checkpoint of a run before: its gradients refine the schedule of the learning rate"),
+]
+
+
+def refined(checkpoint: Path | None) -> Any:
+    """The schedule of ``--refine``; None without it."""
+    from ..learned.schedules import Refined
+    from ..learned.training import run_state
+
+    if checkpoint is None:
+        return None
+    gradients = run_state(checkpoint)["history"].metrics.get("gradient", [])
+    try:
+        return Refined(gradients)
+    except ValueError as error:
+        raise ValueError(f"--refine is {checkpoint}: {error}") from None
 
 
 @app.command()

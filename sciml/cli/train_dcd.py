@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..files import check_output
-from .train import Checkpoint, Output, Resume, Seed, Steps, app
+from .train import Checkpoint, Output, Refine, Resume, Seed, Steps, app, refined
 from .variadic import VariadicShape
 
 __all__ = ["dcd"]
@@ -34,6 +34,7 @@ def dcd(
     loss: Annotated[str, typer.Option(help="energy, or residual (as published)")] = "energy",
     depth: Annotated[int, typer.Option(min=1, help="iterations a system is followed; 1 as published")] = 16,
     precision: Annotated[str, typer.Option(help="float32 or bfloat16")] = "float32",
+    refine: Refine = None,
     device: Annotated[str, typer.Option(help="torch device to train on")] = "cpu",
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
@@ -46,6 +47,7 @@ def dcd(
 
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {output}; expected a name ending in .safetensors")
+    schedule = refined(refine)
     check_output(output, make_folder=True)
     A = poisson(shape, bc=parse_bc(bc)).A
     data: Any = None
@@ -57,7 +59,7 @@ def dcd(
         data = RitzModes(modes, law)
     network, history = train_dcd(
         A, data, architecture=architecture, steps=steps, batch=batch, lr=lr, loss=loss, depth=depth,
-        seed=seed, precision=precision, device=device, resume=resume,
+        seed=seed, schedule=schedule, precision=precision, device=device, resume=resume,
         checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"),
     )  # fmt: skip
     command = " ".join(["sciml", *sys.argv[1:]])

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..files import check_output
-from .train import Checkpoint, Output, Resume, Seed, Steps, app
+from .train import Checkpoint, Output, Refine, Resume, Seed, Steps, app, refined
 
 __all__ = ["rim"]
 
@@ -41,6 +41,7 @@ def rim(
     steps: Steps = 6000,
     batch: Annotated[int, typer.Option(min=1, help="scans per step and process")] = 1,
     lr: Annotated[float, typer.Option(help="largest learning rate")] = 2e-3,
+    refine: Refine = None,
     device: Annotated[str, typer.Option(help="torch device to train on")] = "cpu",
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
@@ -54,6 +55,7 @@ def rim(
 
     if output.suffix != ".safetensors":
         raise ValueError(f"--output is {output}; expected a name ending in .safetensors")
+    schedule = refined(refine)
     check_output(output, make_folder=True)
     model: Any = RIM(
         cell=cell, channels=channels, step=step, steps=unrolled, cascades=cascades, consistency=consistency,
@@ -75,7 +77,8 @@ def rim(
     history = train_rim(
         model, scan_sampler(scans, device), held_out=[scan_sample(scan, device) for scan in held_out],
         steps=steps, batch=batch, lr=lr, loss=loss, weighting=weighting, self_supervised=self_supervised,
-        seed=seed, checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"), resume=resume,
+        seed=seed, schedule=schedule, resume=resume,
+        checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"),
         fingerprint={"size": size, "slices": len(images), "acceleration": acceleration, "coils": coils,
                      "invert": invert, **origin},
     )  # fmt: skip

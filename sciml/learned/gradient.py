@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .training import linear_decay
+from .schedules import LinearDecay, Schedule
 
 __all__ = ["GradientTraining", "data_parallel", "set_seed", "tensors"]
 
@@ -35,8 +35,8 @@ class GradientTraining:
         Largest learning rate.
     optimizer : callable
         ``optimizer(parameters, lr=lr)``; Adam by default.
-    schedule : callable
-        ``schedule(step, steps)``, a factor of `lr`.
+    schedule : Schedule, optional
+        ``schedule(step, steps)``, a factor of `lr`; by default `LinearDecay`.
     clip : float, optional
         Largest norm of the gradient.
     precision : {"float32", "bfloat16"}
@@ -67,7 +67,7 @@ class GradientTraining:
         steps: int,
         lr: float,
         optimizer: Callable[..., torch.optim.Optimizer] = torch.optim.Adam,
-        schedule: Callable[[int, int], float] | None = None,
+        schedule: Schedule | None = None,
         clip: float | None = None,
         precision: str = "float32",
     ):
@@ -76,7 +76,7 @@ class GradientTraining:
         if precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision is {precision!r}; expected 'float32' or 'bfloat16'")
         self.module, self.loss, self.steps, self.lr, self.clip = module, loss, steps, lr, clip
-        self.schedule = linear_decay() if schedule is None else schedule
+        self.schedule = LinearDecay() if schedule is None else schedule
         self.parameters = [p for p in module.parameters() if p.requires_grad]
         self._make, self.optimizer = optimizer, optimizer(self.parameters, lr=lr)
         self.precision = precision

@@ -1,4 +1,4 @@
-"""What every training shares: seeds, schedules, atomic checkpoints, resume, the best iterate, progress.
+"""What every training shares: seeds, atomic checkpoints, resume, the best iterate, progress.
 
 A component's ``train_*`` function defines its data and its loss as a `Trainable`; `fit` runs it. All
 randomness of step ``i`` comes from ``stream(seed, i)``, so a run that resumes at step ``i`` sees exactly the
@@ -24,7 +24,7 @@ import numpy as np
 
 from .checkpoint import load_checkpoint, save_checkpoint
 
-__all__ = ["History", "Trainable", "TrainingWarning", "constant", "fit", "linear_decay", "stream"]
+__all__ = ["History", "Trainable", "TrainingWarning", "fit", "stream"]
 
 
 class TrainingWarning(UserWarning):
@@ -41,30 +41,6 @@ def stream(seed: int, step: int, purpose: int = 0) -> np.random.Generator:
     True
     """
     return np.random.default_rng([int(seed), int(purpose), int(step)])
-
-
-# -- schedules: factor of the learning rate at a step -----------------------------------------
-def linear_decay(warmup: float = 0.02) -> Callable[[int, int], float]:
-    """Rise linearly over the share `warmup` of the run, then fall linearly to zero.
-
-    Linear decay is the schedule that last-iterate theory gives for subgradient descent (Defazio, Cutkosky,
-    Mehta and Mishchenko, arXiv:2310.07831).
-    """
-    if not 0.0 <= warmup < 1.0:
-        raise ValueError(f"warmup is {warmup!r}; expected a share of the run in [0, 1)")
-
-    def factor(step: int, steps: int) -> float:
-        rise = warmup * steps
-        if step < rise:
-            return (step + 1) / (rise + 1)
-        return (steps - step) / (steps - rise)
-
-    return factor
-
-
-def constant() -> Callable[[int, int], float]:
-    """The same learning rate throughout."""
-    return lambda step, steps: 1.0
 
 
 # -- the loop ---------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ torch = pytest.importorskip("torch")
 
 from sciml.learned.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from sciml.learned.gradient import GradientTraining, set_seed  # noqa: E402
-from sciml.learned.training import constant, fit, stream  # noqa: E402
+from sciml.learned.schedules import Constant  # noqa: E402
+from sciml.learned.training import fit, stream  # noqa: E402
 
 
 def make(steps=12, **options):
@@ -86,7 +87,7 @@ def test_the_loss_falls():
 
 
 def test_gradients_are_clipped():
-    net, trainable = make(clip=1e-3, optimizer=torch.optim.SGD, schedule=constant())
+    net, trainable = make(clip=1e-3, optimizer=torch.optim.SGD, schedule=Constant())
     before = flat(net)
     metrics = trainable.step(0)
     assert metrics["gradient"] > 1e-3

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sciml.learned.checkpoint import load_checkpoint, save_checkpoint
-from sciml.learned.training import History, TrainingWarning, constant, fit, linear_decay, stream
+from sciml.learned.training import History, TrainingWarning, fit, stream
 
 
 class Walk:
@@ -229,19 +229,6 @@ def test_checkpoints_hold_trees(tmp_path):
     assert found["numbered"][1] == 3
     with pytest.raises(TypeError, match=r"state\.f is a function; expected an array"):
         save_checkpoint(tmp_path / "d.safetensors", {"f": lambda: 0})
-
-
-def test_schedules():
-    decay = linear_decay(warmup=0.1)
-    factors = [decay(i, 100) for i in range(100)]
-    assert max(factors) == 1.0
-    assert factors.index(1.0) == 10
-    assert factors[0] == pytest.approx(1 / 11)
-    assert factors[-1] == pytest.approx(1 / 90)
-    assert np.all(np.diff(factors[10:]) < 0)
-    assert constant()(5, 10) == 1.0
-    with pytest.raises(ValueError, match="warmup is 1"):
-        linear_decay(1.0)
 
 
 def test_streams_differ_by_seed_step_and_purpose():

@@ -13,6 +13,7 @@ import torch
 from ...backends.namespace import sparse_from_scipy
 from ...operators import MatrixOperator, PoissonOperator, as_operator
 from ..gradient import GradientTraining, data_parallel, set_seed
+from ..schedules import LinearDecay, Schedule
 from ..training import History, fit, stream
 from .data import BoxModes, Data
 from .network import DirectionNet, architecture
@@ -40,6 +41,7 @@ def train_dcd(
     steps: int = 3000,
     batch: int = 4,
     lr: float = 3e-3,
+    schedule: Schedule | None = None,
     loss: str = "energy",
     depth: int = 16,
     seed: int = 0,
@@ -71,7 +73,9 @@ def train_dcd(
     steps, batch : int
         Updates, and systems in each (per process in data parallel).
     lr : float
-        Largest learning rate of Adam; it falls linearly to zero.
+        Largest learning rate of Adam.
+    schedule : Schedule, optional
+        Factor of it at every step; by default `LinearDecay`.
     loss : {"energy", "residual"}
         See `direction_loss`.
     depth : int
@@ -120,6 +124,7 @@ def train_dcd(
     data = BoxModes(A) if data is None else data
     if math.prod(data.shape) != A.shape[0]:
         raise ValueError(f"data has shape {data.shape}; expected {A.shape[0]} values to match A")
+    schedule = LinearDecay() if schedule is None else schedule
     settings = _settings(architecture, len(data.shape))
     with data_parallel() as (rank, size):
         set_seed(seed)
@@ -135,7 +140,7 @@ def train_dcd(
 
         training = _Training(
             net, lambda index: replay.loss(net, stream(seed, index, rank), batch, loss), steps=steps, lr=lr,
-            clip=1.0, precision=precision,
+            schedule=schedule, clip=1.0, precision=precision,
         )  # fmt: skip
         training.replay = replay
         history = fit(
@@ -148,8 +153,8 @@ def train_dcd(
             resume=resume,
             fingerprint={
                 **net.settings, "operator": repr(A), "grid": list(data.shape), "batch": batch, "lr": lr,
-                "loss": loss, "depth": depth, "seed": seed, "precision": precision,
-                "law": getattr(data, "law", None), "processes": size,
+                "schedule": repr(schedule), "loss": loss, "depth": depth, "seed": seed,
+                "precision": precision, "law": getattr(data, "law", None), "processes": size,
             },
             label="DCD network",
             progress=progress if rank == 0 else False,

@@ -13,6 +13,7 @@ import torch
 from ...backends.namespace import Array
 from ...operators import as_operator
 from ..gradient import GradientTraining, data_parallel
+from ..schedules import LinearDecay, Schedule
 from ..training import History, fit, stream
 from .bridge import TorchOperator, to_torch
 from .loss import LOSSES, WEIGHTINGS, unrolled_loss
@@ -52,6 +53,7 @@ def train_rim(
     held_out: Sequence[Sample] = (),
     seed: int = 0,
     lr: float = 1e-3,
+    schedule: Schedule | None = None,
     batch: int = 1,
     loss: str = "l1",
     weighting: str = "logspace",
@@ -80,7 +82,9 @@ def train_rim(
     seed : int
         Of the samples.
     lr : float
-        Largest learning rate; it warms up and falls linearly.
+        Largest learning rate.
+    schedule : Schedule, optional
+        Factor of it at every step; by default `LinearDecay`.
     batch : int
         Samples per update.
     loss : {"l1", "mse"}
@@ -128,6 +132,7 @@ def train_rim(
         raise ValueError(f"batch is {batch!r}; expected a positive integer")
     if self_supervised is not None and not 0.0 < self_supervised < 1.0:
         raise ValueError(f"self_supervised is {self_supervised!r}; expected a share between 0 and 1")
+    schedule = LinearDecay() if schedule is None else schedule
     judge = _Judge(rim, loss, self_supervised)
 
     with data_parallel() as (rank, _):
@@ -146,9 +151,12 @@ def train_rim(
             return float(torch.stack(errors).mean())
 
         marks = {"rim": rim.config, "seed": seed, "lr": lr, "batch": batch, "loss": loss,
-                 "weighting": weighting, "self_supervised": self_supervised}  # fmt: skip
+                 "weighting": weighting, "schedule": repr(schedule),
+                 "self_supervised": self_supervised}  # fmt: skip
         return fit(
-            GradientTraining(rim.module, draw_loss, steps=steps, lr=lr, clip=clip, precision=precision),
+            GradientTraining(
+                rim.module, draw_loss, steps=steps, lr=lr, schedule=schedule, clip=clip, precision=precision
+            ),
             steps=steps, validate=validate if held_out else None, validate_every=validate_every,
             checkpoint=checkpoint, checkpoint_every=checkpoint_every, resume=resume,
             fingerprint={**marks, **(fingerprint or {})}, label="RIM", progress=progress, callback=callback,

@@ -9,28 +9,30 @@ from typing import Any
 import torch
 
 from ...gradient import tensors
-from ...training import linear_decay
+from ...schedules import LinearDecay, Schedule
 from ..objective import Objective
 
 __all__ = ["Adam"]
 
 
 class Adam:
-    """Adam with the learning rate of `sciml.learned.training.linear_decay`.
+    """Adam on whatever the objective is at the moment.
 
     Parameters
     ----------
     lr : float
         Largest learning rate.
+    schedule : Schedule, optional
+        Factor of it at every step; by default `sciml.learned.schedules.LinearDecay`.
     """
 
     name = "adam"
     steps, points, resample = 3000, 2000, 100
 
-    def __init__(self, lr: float = 5e-3):
+    def __init__(self, lr: float = 5e-3, schedule: Schedule | None = None):
         if not lr > 0:
             raise ValueError(f"lr is {lr!r}; expected a positive number")
-        self.lr, self.schedule = float(lr), linear_decay()
+        self.lr, self.schedule = float(lr), LinearDecay() if schedule is None else schedule
         self._optimizer: Any = None
         self._saved: Any = None
 
@@ -46,13 +48,13 @@ class Adam:
         self._optimizer.param_groups[0]["lr"] = rate
         objective.net.theta.grad = gradient
         self._optimizer.step()
-        return {"loss": loss}
+        return {"loss": loss, "gradient": float(gradient.norm()), "rate": rate}
 
     def resampled(self) -> None:
         """Fresh points are what Adam is made for."""
 
     def settings(self) -> dict[str, Any]:
-        return {"lr": self.lr}
+        return {"lr": self.lr, "schedule": repr(self.schedule)}
 
     def state(self) -> dict[str, Any]:
         return {} if self._optimizer is None else {"optimizer": self._optimizer.state_dict()}
