@@ -33,13 +33,10 @@ from .geometry_checks import (
     check_shape,
     check_shift,
     check_spacing,
-    faces_shape,
 )
+from .stencil_setup import NOT_AN_UNKNOWN, assemble_faces, boundary_rhs, diagonal_codes, layer, neighbours
 
 __all__ = ["DIRICHLET", "FLUID", "SOLID", "PoissonOperator"]
-
-NOT_AN_UNKNOWN = 255
-"""Diagonal code of cells without an unknown. The others count open faces per axis in base 5."""
 
 
 class PoissonOperator(BaseOperator):
@@ -143,105 +140,13 @@ class PoissonOperator(BaseOperator):
         scale = 2.0 * sum(self.weights3) + float(np.max(self.shift))
         constant = self._face_coefficients is None and np.ndim(self.shift) == 0
         if constant:
-            self.code, self.diagonal_table = self._diagonal_codes(scale)
+            self.code, self.diagonal_table = diagonal_codes(self, scale)
         else:
-            self._assemble_faces(scale)
+            self.faces, self.diagonal3, self.code = assemble_faces(self, scale)
+            self.diagonal_table = np.full(256, scale)
         self.singular: SingularComponents | None = find_singular_components(self)
         definite = "positive_semidefinite" if self.singular else "positive_definite"
         self.properties = check_properties({"symmetric", definite})
-
-    # -- set-up -------------------------------------------------------------------------------
-    def _diagonal_codes(self, scale: float) -> tuple[np.ndarray, np.ndarray]:
-        """One byte per cell that names its diagonal: open faces per axis, in base 5.
-
-        A Dirichlet side counts twice (half a cell away), so an axis counts at most 4. The diagonal
-        is all a constant-coefficient stencil needs to know of the geometry, because the neighbours
-        that do not exist hold zero.
-        """
-        cells = self.cells.reshape(self.grid3)
-        open_cell = (cells != SOLID).view(np.uint8)
-        code = np.zeros(self.grid3, dtype=np.uint8)
-        for axis in range(3 - len(self.spacing), 3):
-            code += np.uint8(5 ** (2 - axis)) * self._open_faces(open_cell, axis)
-        digits = np.arange(125)
-        counts = np.stack([digits // 25, digits // 5 % 5, digits % 5])
-        table = np.full(256, scale)
-        table[:125] = np.asarray(self.weights3) @ counts + float(self.shift)
-        code[cells != FLUID] = NOT_AN_UNKNOWN
-        if float(self.shift) == 0.0:
-            code[code == 0] = NOT_AN_UNKNOWN  # a fluid cell walled in on all sides: 0 x = b
-        return code, table
-
-    def _open_faces(self, open_cell: np.ndarray, axis: int) -> np.ndarray:
-        count = np.zeros(self.grid3, dtype=np.uint8)
-        low, high = self.bc[axis - 3]
-        here, there = _both(axis)
-        count[here] += open_cell[there]
-        count[there] += open_cell[here]
-        first, last = _end(axis, 0), _end(axis, -1)
-        if self.periodic3[axis]:
-            count[first] += open_cell[last]
-            count[last] += open_cell[first]
-        elif low != "periodic":
-            count[first] += np.uint8(2 if low == "dirichlet" else 0)
-            count[last] += np.uint8(2 if high == "dirichlet" else 0)
-        return count
-
-    def _assemble_faces(self, scale: float) -> None:
-        """Face weights (lower face of each cell) and the diagonal, for variable coefficients."""
-        ndim, pad = len(self.spacing), 3 - len(self.spacing)
-        cells = self.cells.reshape(self.grid3)
-        fluid, solid = cells == FLUID, cells == SOLID
-        diagonal = np.broadcast_to(
-            np.reshape(self.shift, (1,) * pad + np.shape(self.shift)), self.grid3
-        ).astype(float)
-        faces = [np.zeros(self.grid3) for _ in range(3)]
-        for a in range(ndim):
-            axis, weight = a + pad, self.weights3[a + pad]
-            k = self._coefficient_on_faces(a).reshape(faces_shape(self.grid3, axis))
-            k_low, k_high = np.delete(k, -1, axis=axis), np.delete(k, 0, axis=axis)
-            here, there = _both(axis)
-            first, last = _end(axis, 0), _end(axis, -1)
-            flux = np.zeros(self.grid3)  # weight of the lower face wherever it is open
-            flux[here] = weight * k_low[here] * ~(solid[here] | solid[there])
-            low, high = self.bc[a]
-            if low == "periodic":
-                if self.periodic3[axis]:
-                    flux[first] = weight * k_low[first] * ~(solid[first] | solid[last])
-                upper = np.roll(flux, -1, axis=axis)
-            else:
-                upper = np.zeros(self.grid3)
-                upper[there] = flux[here]
-                if low == "dirichlet":
-                    diagonal[first] += 2.0 * weight * k_low[first]
-                if high == "dirichlet":
-                    diagonal[last] += 2.0 * weight * k_high[last]
-            diagonal += flux + upper
-            both = np.zeros(self.grid3, dtype=bool)
-            both[here] = fluid[here] & fluid[there]
-            if self.periodic3[axis]:
-                both[first] = fluid[first] & fluid[last]
-            faces[axis] = np.where(both, flux, 0.0)
-        walled_in = fluid & (diagonal == 0.0)
-        diagonal[~fluid | walled_in] = scale
-        self.code = np.where(fluid & ~walled_in, np.uint8(0), np.uint8(NOT_AN_UNKNOWN))
-        self.diagonal_table = np.full(256, scale)
-        self.faces, self.diagonal3 = (faces[0], faces[1], faces[2]), diagonal
-
-    def _coefficient_on_faces(self, axis: int) -> np.ndarray:
-        """`k` on the ``n + 1`` faces along `axis`."""
-        given = self._face_coefficients
-        if given is None:
-            return np.ones(faces_shape(self.cells.shape, axis))
-        if isinstance(given, tuple):
-            return given[axis]
-        low = np.take(given, [0], axis=axis)
-        high = np.take(given, [-1], axis=axis)
-        if self.bc[axis][0] == "periodic":
-            low, high = high, low
-        padded = np.concatenate([low, given, high], axis=axis)
-        left, right = np.delete(padded, -1, axis=axis), np.delete(padded, 0, axis=axis)
-        return 2.0 * left * right / (left + right)
 
     # -- application --------------------------------------------------------------------------
     def _apply(self, x: Array) -> Array:
@@ -292,8 +197,8 @@ class PoissonOperator(BaseOperator):
             weight = self.weights3[axis]
             if self.grid3[axis] == 1 and not self.periodic3[axis]:
                 continue
-            here, there = _both(axis)
-            first, last = _end(axis, 0), _end(axis, -1)
+            here, there = neighbours(axis)
+            first, last = layer(axis, 0), layer(axis, -1)
             if faces is None:
                 y[here] -= weight * inside[there]
                 y[there] -= weight * inside[here]
@@ -375,38 +280,7 @@ class PoissonOperator(BaseOperator):
         ndarray of `shape`
             Add it to ``b``.
         """
-        functions = value if isinstance(value, dict) else {"dirichlet": value, "neumann": value}
-        unknown_keys = set(functions) - {"dirichlet", "neumann"}
-        if unknown_keys:
-            raise ValueError(f"value has keys {sorted(unknown_keys)}; expected 'dirichlet' and 'neumann'")
-        b = np.zeros(self.in_shape)
-        fluid = self.fluid
-        for axis, sides in enumerate(self.bc):
-            h = self.spacing[axis]
-            k = self._coefficient_on_faces(axis)
-            for side, kind in zip((0, -1), sides, strict=True):
-                if kind == "periodic" or kind not in functions:
-                    continue
-                where = _end(axis, side, len(self.in_shape))
-                points = self.coordinates()
-                on_side = 0.0 if side == 0 else self.in_shape[axis] * h
-                points[axis] = np.full((1,) * len(self.in_shape), on_side)
-                boundary = np.broadcast_to(functions[kind](*points), b[where].shape)
-                factor = 2.0 * k[where] / h**2 if kind == "dirichlet" else 1.0 / h
-                b[where] += factor * boundary
-        if "dirichlet" in functions and np.any(self.cells == DIRICHLET):
-            inside = np.where(self.cells == DIRICHLET, functions["dirichlet"](*self.coordinates()), 0.0)
-            for axis, weight in enumerate(w for w in self.weights3[3 - len(self.in_shape) :]):
-                here, there = _both(axis, len(self.in_shape))
-                k = self._coefficient_on_faces(axis)
-                lower = np.delete(k, -1, axis=axis)
-                b[here] += weight * lower[here] * inside[there]
-                b[there] += weight * lower[here] * inside[here]
-                if self.bc[axis][0] == "periodic":
-                    first, last = (_end(axis, i, len(self.in_shape)) for i in (0, -1))
-                    b[first] += weight * lower[first] * inside[last]
-                    b[last] += weight * lower[first] * inside[first]
-        return np.where(fluid, b, 0.0)
+        return boundary_rhs(self, value)
 
     def tocsr(self, unknowns_only: bool = False) -> scipy.sparse.csr_array:
         """The matrix in SciPy's CSR form.
@@ -429,10 +303,10 @@ class PoissonOperator(BaseOperator):
         rows, columns = [everywhere], [everywhere]
         values = [diagonal[unknown] if unknowns_only else diagonal.reshape(-1)]
         for axis in range(3):
-            here, there = _both(axis)
+            here, there = neighbours(axis)
             pairs = [(here, there)]
             if self.periodic3[axis]:
-                pairs.append((_end(axis, 0), _end(axis, -1)))
+                pairs.append((layer(axis, 0), layer(axis, -1)))
             for low, high in pairs:
                 both = unknown[low] & unknown[high]
                 i, j = number[low][both], number[high][both]
@@ -501,17 +375,3 @@ class PoissonOperator(BaseOperator):
         if self.singular:
             parts.append(f"{self.singular.count} singular component(s)")
         return f"<PoissonOperator {', '.join(parts)}, {self.dtype.name}>"
-
-
-def _both(axis: int, ndim: int = 3) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Slices of all cells that have a lower neighbour along `axis`, and of those neighbours."""
-    here, there = [slice(None)] * ndim, [slice(None)] * ndim
-    here[axis], there[axis] = slice(1, None), slice(None, -1)
-    return tuple(here), tuple(there)
-
-
-def _end(axis: int, side: int, ndim: int = 3) -> tuple[slice, ...]:
-    """Slice of the first (``side=0``) or last (``side=-1``) layer along `axis`, keeping the axis."""
-    where = [slice(None)] * ndim
-    where[axis] = slice(0, 1) if side == 0 else slice(-1, None)
-    return tuple(where)

@@ -11,6 +11,7 @@ from ..backends.capabilities import require_array
 from ..backends.namespace import Array
 from ..backends.threads import num_threads
 from ..operators import BaseOperator, PoissonOperator
+from ..operators.stencil_setup import coefficient_on_faces
 from .unknowns import square_operator
 
 __all__ = ["FFT"]
@@ -153,7 +154,7 @@ def _mean_coefficients(A: PoissonOperator) -> tuple[list[float], bool]:
         return [1.0] * len(A.in_shape), True
     means, uniform = [], True
     for axis in range(len(A.in_shape)):
-        k = A._coefficient_on_faces(axis)
+        k = coefficient_on_faces(A, axis)
         means.append(float(np.mean(k[k > 0])) if np.any(k > 0) else 1.0)
         uniform = uniform and bool(np.all(np.abs(k - means[-1]) <= 1e-14 * means[-1]))
     return means, uniform
