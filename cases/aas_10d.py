@@ -36,9 +36,11 @@ SCHEDULE = {
 }
 NETWORK = {"small": {"hidden": (20, 20)}, "paper": {"hidden": (32, 32)}}
 AAS = {
-    "small": {"pool": 500, "steps": 10, "prefit_rounds": 10},
-    "paper": {"pool": 2000, "steps": 10, "prefit_rounds": 10},
+    "small": {"pool": 500, "steps": 10, "prefit_rounds": 10, "beta_rel": 5e-4},
+    "paper": {"pool": 2000, "steps": 10, "prefit_rounds": 10, "beta_rel": 1e-3, "effective": 0.05},
 }
+"""Those of the paper size were chosen among three on seed 0, so that other seeds have to judge."""
+
 SETTINGS = ("aas", "aas, soft boundary", "rad", "uniform")
 PROBES = 100_000
 """Points of the estimate of the global norm."""
@@ -92,7 +94,7 @@ def sampler(name: str, domain: Any, size: str) -> Any:
     if not name.startswith("aas"):
         return SAMPLERS[name](domain)
     density = KnotheRosenblatt(*domain.bounds, bins=16, width=24)
-    return SAMPLERS["aas"](domain, density=density, beta_rel=5e-4, importance=0.4, **AAS[size])
+    return SAMPLERS["aas"](domain, density=density, importance=0.4, **AAS[size])
 
 
 def train(name: str, size: str, seed: int) -> Run:
@@ -148,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     add_seeds(arguments, SEEDS)
     arguments.add_argument(
-        "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs all"
+        "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs aas and uniform"
     )
     given = arguments.parse_args(argv)
     import torch
@@ -185,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         if size == "paper" and {"aas", "uniform"} <= set(by):
             gain = median(by["uniform"], "peak") / median(by["aas"], "peak")
             case.claim("error at the peak, uniform points over AAS", gain, ">=", 10.0)
-        if given.plot is not None and len(by) == len(SETTINGS):
+        if given.plot is not None and {"aas", "uniform"} <= set(by):
             tell("figure")
             case.save_figure(figure(runs, size))
     return case.finish()
