@@ -150,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     add_seeds(arguments, SEEDS)
     arguments.add_argument(
-        "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs aas and uniform"
+        "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs two"
     )
     given = arguments.parse_args(argv)
     import torch
