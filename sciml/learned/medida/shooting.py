@@ -146,7 +146,7 @@ class Shooting:
             equations = parts[0]
             for part in parts[1:]:
                 equations = equations + part
-            require_independent(equations.gram, self.library.names, 1e-12)
+            self._require_independent(equations, first=fit is None)
             fit = select(equations, SLACK * max(self._unexplained(lin), 0.0))
             change = np.abs(fit.coefficients - self.theta)
             settled = np.array_equal(fit.support, support) and np.all(
@@ -161,6 +161,15 @@ class Shooting:
         fit.info["passes"] = iteration + 1
         fit.info["chi2 per row"] = self.chi2()
         return fit
+
+    def _require_independent(self, equations: NormalEquations, first: bool) -> None:
+        """At first a fault of the library is its user's; later it says that the estimate ran away."""
+        try:
+            require_independent(equations.gram, self.library.names, 1e-12)
+        except ValueError as error:
+            if first and not self.theta.any():
+                raise
+            raise BlowUpError(f"the corrected model ran away: {error}") from None
 
     def linearise(self) -> _Linearisation:
         """Misfits and derivatives about the present states and coefficients."""
