@@ -14,6 +14,9 @@ from ..selftest import Outcome, plan, run_selftest
 
 __all__ = ["run_selftest_command"]
 
+SHOWN = 10
+"""Failures printed without ``--verbose``."""
+
 
 def run_selftest_command(verbose: bool, json: Path | None) -> int:
     """Run every part, print, record; returns the exit code: 1 if a check failed."""
@@ -22,18 +25,20 @@ def run_selftest_command(verbose: bool, json: Path | None) -> int:
     with progress() as tell:
         outcomes = run_selftest(plan(), tell)
     terminal.print(_table(outcomes))
-    for outcome in outcomes:
-        for failure in outcome.failures:
-            terminal.print("[red]✗[/red] ", end="")
-            line = f"{outcome.part}: {failure.check}: {failure.sentence}"
-            terminal.print(line, markup=False, highlight=False, soft_wrap=True)
-            if verbose and failure.trace:
-                terminal.print(failure.trace, markup=False, highlight=False, soft_wrap=True)
+    failures = [(outcome.part, failure) for outcome in outcomes for failure in outcome.failures]
+    for part, failure in failures if verbose else failures[:SHOWN]:
+        terminal.print("[red]✗[/red] ", end="")
+        line = f"{part}: {failure.check}: {failure.sentence}"
+        terminal.print(line, markup=False, highlight=False, soft_wrap=True)
+        if verbose and failure.trace:
+            terminal.print(failure.trace, markup=False, highlight=False, soft_wrap=True)
+    if len(failures) > SHOWN and not verbose:
+        terminal.print(f"and {len(failures) - SHOWN} more; --verbose shows them all", highlight=False)
     found = environment()
     terminal.print(summary(outcomes, found), markup=False, highlight=False, soft_wrap=True)
     if json is not None:
         write_json(json, {"environment": found, "parts": [outcome.row() for outcome in outcomes]})
-    return 1 if any(outcome.failures for outcome in outcomes) else 0
+    return 1 if failures else 0
 
 
 def summary(outcomes: Sequence[Outcome], found: dict[str, Any]) -> str:

@@ -59,6 +59,14 @@ def test_verbose_shows_where_it_was_raised(run):
     assert 'RuntimeError("the kernel' in result.stdout
 
 
+def test_many_failures_are_cut_to_a_few(run):
+    many = Part("kernels", lambda: {"apply": lambda: [f"wrong by {n}" for n in range(15)]})
+    result = run([many])
+    assert result.stdout.count("✗ kernels: apply") == 10
+    assert "and 5 more; --verbose shows them all" in result.stdout
+    assert run([many], "--verbose").stdout.count("✗ kernels: apply") == 15
+
+
 def test_record(run, tmp_path):
     path = tmp_path / "selftest.json"
     assert run([GOOD, BAD, ABSENT], "--json", path).exit_code == 1
