@@ -71,10 +71,10 @@ def files(package: Path) -> str:
         path, weights = shipped(name), load_weights(shipped(name))
         seconds = weights.training.get("seconds", 0.0)
         made = f"`sciml retrain {name}` ({seconds / 60:.0f} min where it was made)"
-        rows.append(_row(path, package, f"weights of `{weights.kind}`", made))
+        rows.append(_row(path, package, f"weights of `{weights.kind}`", "BSD-3-Clause", made))
     made = "`python -m sciml.problems.mri.build_slices FOLDER slices.npz`"
-    rows.append(_row(package / SLICES, package, "slices of heads", made))
-    return table(("file in `sciml/`", "what it is", "bytes", "SHA-256", "made again by"), rows)
+    rows.append(_row(package / SLICES, package, "slices of heads", "those of the sources", made))
+    return table(("file in `sciml/`", "what it is", "bytes", "licence", "made again by", "SHA-256"), rows)
 
 
 def table(head: tuple[str, ...], rows: list[str]) -> str:
@@ -82,10 +82,10 @@ def table(head: tuple[str, ...], rows: list[str]) -> str:
     return "\n".join([f"| {' | '.join(head)} |", "|---" * len(head) + "|", *rows]) + "\n"
 
 
-def _row(path: Path, package: Path, what: str, made: str) -> str:
+def _row(path: Path, package: Path, what: str, licence: str, made: str) -> str:
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    return f"| `{path.relative_to(package)}` | {what} | {len(content):,} | `{digest}` | {made} |"
+    return f"| `{path.relative_to(package)}` | {what} | {len(content):,} | {licence} | {made} | `{digest}` |"
 
 
 if __name__ == "__main__":

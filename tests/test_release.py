@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import runpy
+import shutil
+import subprocess
 import tomllib
 from pathlib import Path
 
@@ -98,3 +100,27 @@ def test_the_list_of_versions(versioned, tmp_path):
         ("0.11.0.dev0", " (unreleased)"), ("0.10.0", " (current)"), ("0.2.0", ""), ("0.1.0", ""),
     ]  # fmt: skip
     assert versioned["version_of"](ROOT) == sciml.__version__
+
+
+def test_a_tag_is_built_from_its_own_sources(versioned, tmp_path):
+    pytest.importorskip("sphinx")
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "sciml").mkdir()
+    (tmp_path / "docs" / "conf.py").write_text("project = 'p'\n")
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=n", "-c", "user.email=e@example.org"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for version in ("0.1.0", "0.2.0"):
+        (tmp_path / "docs" / "index.rst").write_text(f"Page of {version}\n=============\n")
+        (tmp_path / "sciml" / "_version.py").write_text(f'__version__ = "{version}"\n')
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", version], check=True)
+        subprocess.run([*git, "tag", f"v{version}"], check=True)
+    versioned["main"].__globals__["ROOT"] = tmp_path
+    versioned["main"](["v0.1.0"])
+    versioned["main"]([])  # what is checked out
+    html = tmp_path / "docs" / "_build" / "html"
+    for version in ("0.1.0", "0.2.0"):
+        assert f"Page of {version}" in (html / version / "index.html").read_text()
+    assert '0.2.0</a> (current)</li>\n<li><a href="0.1.0/' in (html / "index.html").read_text()
