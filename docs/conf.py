@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import capability_table
 import gallery
+import release_tables
 
 from sciml import __version__
 
@@ -36,3 +37,4 @@ html_title = f"sciml {release}"
 def setup(app):
     app.connect("builder-inited", lambda app: gallery.build(Path(app.srcdir)))
     app.connect("builder-inited", lambda app: capability_table.build(Path(app.srcdir)))
+    app.connect("builder-inited", lambda app: release_tables.build(Path(app.srcdir)))

@@ -15,7 +15,8 @@ import sciml
 
 ROOT = Path(sciml.__file__).parent
 LAYERS = [
-    {"cli", "distributed"},
+    {"cli"},
+    {"distributed", "selftest"},
     {"study"},
     {"measure", "testing", "tuning", "learned", "plotting"},
     {"problems", "io"},

@@ -206,3 +206,16 @@ def info(json: Json = None) -> int:
     from .info import run_info
 
     return run_info(json)
+
+
+@app.command()
+def selftest(
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="show where a failing check raised")
+    ] = False,
+    json: Json = None,
+) -> int:
+    """Check this installation: contracts and known answers, on everything found here."""
+    from .selftest import run_selftest_command
+
+    return run_selftest_command(verbose, json)

@@ -146,7 +146,7 @@ class Product(BaseOperator):
         self.A, self.B = A, B
         linear = "linear" in A.properties and "linear" in B.properties
         properties = {"linear"} if linear else set()
-        if linear and ((isinstance(A, Adjoint) and A.A is B) or (isinstance(B, Adjoint) and B.A is A)):
+        if linear and (_is_adjoint(A, B) or _is_adjoint(B, A)):
             properties |= {"symmetric", "positive_semidefinite"}
         super().__init__(B.in_shape, A.out_shape, np.result_type(A.dtype, B.dtype), properties)
 
@@ -169,7 +169,18 @@ class Product(BaseOperator):
         return (_entries(self.A) @ _entries(self.B)).astype(self.dtype)
 
     def astype(self, dtype: Any) -> Product:
+        # Converted one by one the factors would be two objects, no longer seen to be adjoint.
+        if _is_adjoint(self.A, self.B):
+            B = self.B.astype(dtype)
+            return Product(Adjoint(B), B)
+        if _is_adjoint(self.B, self.A):
+            A = self.A.astype(dtype)
+            return Product(A, Adjoint(A))
         return Product(self.A.astype(dtype), self.B.astype(dtype))
+
+
+def _is_adjoint(A: Any, B: Any) -> bool:
+    return isinstance(A, Adjoint) and A.A is B
 
 
 class Adjoint(BaseOperator):

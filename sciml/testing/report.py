@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,14 @@ def rounding(dtype: Any, rtol: float | None) -> float:
 
 
 def relative_difference(x: Array, y: Array) -> float:
-    """``‖x − y‖ / max(‖x‖, ‖y‖)``, 0 where both are zero; computed in NumPy in double precision."""
+    """``‖x − y‖ / max(‖x‖, ‖y‖)`` : 0 where both are zero, infinite where one is not finite."""
     a, b = to_numpy(x).astype(complex), to_numpy(y).astype(complex)
-    size = max(norm2(a), norm2(b))
-    return norm2(a - b) / size if size > 0 else 0.0
+    with np.errstate(invalid="ignore", over="ignore"):
+        gap, size = norm2(a - b), max(norm2(a), norm2(b))
+    if gap == 0.0:
+        return 0.0
+    ratio = gap / size
+    return ratio if math.isfinite(ratio) else math.inf  # NaN would be below every tolerance
 
 
 def finish(what: str, sentences: list[str], raise_on_failure: bool) -> list[str]:

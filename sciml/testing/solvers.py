@@ -16,7 +16,7 @@ from .bench import Bench, lies, norm, similar_to
 from .report import Probes, finish, relative_difference
 from .solver_errors import ERROR_CHECKS
 
-__all__ = ["SOLVER_CHECKS", "check_solver"]
+__all__ = ["NOT_APPLICABLE", "SOLVER_CHECKS", "check_solver"]
 
 
 def check_solver(
@@ -366,3 +366,21 @@ SOLVER_CHECKS: dict[str, Callable[[Bench], Iterator[str]]] = {
     )
 }
 """Name of each check of `check_solver` and the function that makes it; the names go into ``skip``."""
+
+NOT_APPLICABLE: dict[str, frozenset[str]] = {
+    # A direct solver ends before the callback could stop it, and takes factors as its M.
+    "splu": frozenset({"callback_stop", "preconditioner", "nonlinear_preconditioner"}),
+    # Built around one kind of operator: anything else is a TypeError.
+    "fft": frozenset(
+        {"callback_stop", "preconditioner", "nonlinear_preconditioner", "indefinite", "singular"}
+    ),
+    "multigrid": frozenset({"indefinite", "singular"}),
+    # Sweeps are the method; there is nothing to precondition.
+    "sor": frozenset({"preconditioner", "nonlinear_preconditioner"}),
+    "ssor": frozenset({"preconditioner", "nonlinear_preconditioner"}),
+    # SciPy's methods are not flexible; its GMRES has no iterate before the end of a cycle.
+    "gmres": frozenset({"nonlinear_preconditioner", "callback_stop"}),
+    "minres": frozenset({"nonlinear_preconditioner"}),
+    "bicgstab": frozenset({"nonlinear_preconditioner"}),
+}
+"""Registered solver -> checks that do not apply to it, to be given as ``skip``."""

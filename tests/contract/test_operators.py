@@ -34,6 +34,10 @@ def _sense(namespace):
     return Sense(namespace.array(maps), namespace.array(rng.random((4, 5)) < 0.6))
 
 
+def _gram(A):
+    return 2.0 * (A.H @ A) + A.H @ A @ A.H @ A
+
+
 class _Doubling:
     shape, dtype = (6, 6), np.dtype("float64")
 
@@ -58,6 +62,7 @@ OPERATORS = {
     "Product": lambda ns: _matrix(ns, shape=(4, 6)) @ _matrix(ns, shape=(6, 5)),
     "Product-of-layouts": lambda ns: _matrix(ns) @ PoissonOperator((3, 2), **ns.operator_settings),
     "Gram": lambda ns: _matrix(ns, "complex128", (8, 5)).H @ _matrix(ns, "complex128", (8, 5)),
+    "Gram-of-one": lambda ns: _gram(_matrix(ns, "complex128", (8, 5))),
     "Adjoint": lambda ns: _matrix(ns, "complex128", (8, 5)).H,
     "Transpose": lambda ns: _matrix(ns, "complex128", (8, 5)).T,
     "Sense": _sense,

@@ -14,24 +14,10 @@ from sciml.backends.capabilities import supports
 from sciml.backends.namespace import to_numpy
 from sciml.solvers.registry import SOLVERS
 from sciml.testing import SOLVER_CHECKS, check_preconditioner, check_solver
+from sciml.testing.solvers import NOT_APPLICABLE
 
 GRID_ONLY = {"fft", "multigrid"}
 REAL_ONLY = {"minres", "fft", "multigrid"}
-
-SKIPPED_CHECKS = {
-    # A direct solver ends before the callback could stop it, and takes factors as its M.
-    "splu": {"callback_stop", "preconditioner", "nonlinear_preconditioner"},
-    # Built around one kind of operator: anything else is a TypeError.
-    "fft": {"callback_stop", "preconditioner", "nonlinear_preconditioner", "indefinite", "singular"},
-    "multigrid": {"indefinite", "singular"},
-    # Sweeps are the method; there is nothing to precondition.
-    "sor": {"preconditioner", "nonlinear_preconditioner"},
-    "ssor": {"preconditioner", "nonlinear_preconditioner"},
-    # SciPy's methods are not flexible; its GMRES has no iterate before the end of a cycle.
-    "gmres": {"nonlinear_preconditioner", "callback_stop"},
-    "minres": {"nonlinear_preconditioner"},
-    "bicgstab": {"nonlinear_preconditioner"},
-}
 
 
 def refuses(solver: str, system: str, namespace: Namespace) -> bool:
@@ -56,7 +42,7 @@ def test_solver_keeps_the_contract(solver, namespace, dtype):
     system = "hermitian" if dtype == "complex128" else "poisson2d"
     if refuses(solver, system, namespace):
         pytest.skip("refused; see test_solver_on_system")
-    skip = set(SKIPPED_CHECKS.get(solver, ()))
+    skip = set(NOT_APPLICABLE.get(solver, ()))
     if refuses(solver, "dense", namespace):
         skip |= {"indefinite", "singular"}  # these are dense matrices
     assert check_solver(SOLVERS[solver], like=namespace.array([0.0]), dtype=dtype, skip=skip) == []
@@ -142,5 +128,5 @@ def test_every_solver_has_a_row_in_the_capability_table():
 
 
 def test_skipped_checks_exist():
-    assert set(SOLVERS) >= set(SKIPPED_CHECKS)
-    assert set(SOLVER_CHECKS) >= set().union(*SKIPPED_CHECKS.values())
+    assert set(SOLVERS) >= set(NOT_APPLICABLE)
+    assert set(SOLVER_CHECKS) >= set().union(*NOT_APPLICABLE.values())

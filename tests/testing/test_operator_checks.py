@@ -7,6 +7,7 @@ import pytest
 
 from sciml.operators import BaseOperator, CallableOperator, PoissonOperator
 from sciml.testing import check_linear_operator, check_operator, check_preconditioner
+from sciml.testing.report import relative_difference
 
 N = 12
 rng = np.random.default_rng(3)
@@ -141,6 +142,16 @@ def test_planted_defect_is_named(name):
     assert any(sentence in s for s in found), found
     with pytest.raises(AssertionError, match="breaks its contract"):
         check_linear_operator(defective)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_an_operator_that_is_not_finite_on_some_inputs_is_no_rounding(bad):
+    """NaN is above no tolerance and below none: differences that are not finite count as infinite."""
+    A = CallableOperator(lambda x: x if x.ndim == 1 else x * bad, (2, 3), properties={"linear"})
+    assert any("differ" in sentence for sentence in check_operator(A, raise_on_failure=False))
+    assert relative_difference(np.array([1.0, bad]), np.ones(2)) == np.inf
+    assert relative_difference(np.array([bad]), np.array([bad])) == np.inf
+    assert relative_difference(np.zeros(2), np.zeros(2)) == 0.0
 
 
 def test_data_moved_to_another_library_is_named():
