@@ -9,6 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import capability_table
 import gallery
+import measured
 
 from sciml import __version__
 
@@ -19,7 +20,7 @@ release = __version__
 
 extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_parser"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "generated"]  # generated/ holds parts that pages include
 myst_enable_extensions = ["dollarmath", "colon_fence"]
 myst_heading_anchors = 3
 
@@ -31,8 +32,11 @@ default_role = "code"
 
 html_theme = "furo"
 html_title = f"sciml {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 
 
 def setup(app):
     app.connect("builder-inited", lambda app: gallery.build(Path(app.srcdir)))
     app.connect("builder-inited", lambda app: capability_table.build(Path(app.srcdir)))
+    app.connect("builder-inited", lambda app: measured.build(Path(app.srcdir)))  # reads what the gallery wrote

@@ -3,6 +3,9 @@
 A case runs at its small size when the documentation is built, unless its record is newer than the script. Two
 run beside each other, on half of the cores each.
 The pages show the figure, the claims with a tick or a cross, the tables and the machine: nothing is typed in.
+
+With ``SCIML_DOCS_CASES=keep`` nothing is run, which makes a build for looking at pages a matter of a minute: pages
+show what earlier builds left in ``gallery/``, and a case without a record says how to run it.
 """
 
 from __future__ import annotations
@@ -25,15 +28,20 @@ AT_A_TIME = 2
 
 def build(docs: Path) -> None:
     """Run what has no fresh record, and write one page per case and an index."""
+    keep = os.environ.get("SCIML_DOCS_CASES", "run")
+    if keep not in ("run", "keep"):
+        raise ValueError(f"SCIML_DOCS_CASES is {keep!r}; expected 'run' or 'keep'")
     folder = docs / "gallery"
     folder.mkdir(exist_ok=True)
     scripts = sorted(p for p in (docs.parent / "cases").glob("*.py") if not p.name.startswith("_"))
 
     def write(script: Path) -> None:
         record, figure = folder / f"{script.stem}.json", folder / f"{script.stem}.png"
-        if not record.exists() or record.stat().st_mtime < script.stat().st_mtime:
+        stale = not record.exists() or record.stat().st_mtime < script.stat().st_mtime
+        if stale and keep == "run":
             run(script, record, figure)
-        (folder / f"{script.stem}.md").write_text(page(script, json.loads(record.read_text()), figure))
+        content = json.loads(record.read_text()) if record.exists() else None
+        (folder / f"{script.stem}.md").write_text(page(script, content, figure))
 
     with ThreadPoolExecutor(AT_A_TIME) as pool:
         list(pool.map(write, scripts))
@@ -61,13 +69,16 @@ def run(script: Path, record: Path, figure: Path) -> None:
         raise RuntimeError(f"{script.name} wrote no record:\n{done.stdout}\n{done.stderr}")
 
 
-def page(script: Path, record: dict[str, Any], figure: Path) -> str:
-    """The Markdown page of one case."""
+def page(script: Path, record: dict[str, Any] | None, figure: Path) -> str:
+    """The Markdown page of one case; without a record, what it is about and how to run it."""
     docstring = ast.get_docstring(ast.parse(script.read_text())) or script.stem
     title, _, text = docstring.partition("\n")
     parts = [f"# {title.rstrip('.')}", text.strip()]
     if figure.exists():
         parts.append(f"![{title}]({figure.name})")
+    if record is None:
+        parts.append(f"Not run in this build. `python cases/{script.name}` measures it.")
+        return "\n\n".join(parts) + "\n"
     claims = [
         f"| {'✓' if c['holds'] else '✗'} | {c['name']} | {number(c['value'])} | "
         f"`{c['relation']}` {number(c['target'])} |"
