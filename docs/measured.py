@@ -60,6 +60,7 @@ HEAT = {"solver": "solver", "iterations": "iterations", "seconds": "s", "policy 
 SOLVES = {
     "method": "method", "iterations": "iterations", "setup_seconds": "set-up, s", "solve_seconds": "solve, s",
 }  # fmt: skip
+CONTEST = {"geometry": "geometry", "method": "method", "iterations": "iterations", "ms": "ms"}
 
 TABLES = {
     "scaling": Shown(
@@ -104,13 +105,25 @@ TABLES = {
         {"sampler": "points", "relative_L2": "relative L² error", "max": "largest error",
          "core_seconds": "core-seconds"},
     ),
+    "tutorial_baselines": Shown("tutorial_preconditioner", "baselines", CONTEST),
+    "tutorial_contest": Shown("tutorial_preconditioner", "rows", CONTEST),
+    "tutorial_seconds": Shown(
+        "tutorial_preconditioner", "the whole page",
+        {"processor_seconds": "processor seconds", "wall_seconds": "seconds on the clock"},
+    ),
+    "newcomer": Shown(
+        "newcomer", "first figure", {"step": "step", "cold": "cold, s", "warm": "warm, s"}
+    ),
 }  # fmt: skip
 """Tables by the name of the file that is made of them."""
 
-CASES = {
-    "poisson_scaling_paper": "poisson_scaling.py", "learned_multigrid_paper": "learned_multigrid.py",
-}  # fmt: skip
-"""Scripts whose records may be missing."""
+COMMANDS = {
+    "learned_multigrid_paper": "python cases/learned_multigrid.py --size paper",
+    "newcomer": "python docs/newcomer.py",
+    "poisson_scaling_paper": "python cases/poisson_scaling.py --size paper",
+    "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",
+}
+"""Of records that may be missing, and of those that no case makes."""
 
 
 def build(docs: Path) -> None:
@@ -132,9 +145,8 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 def measured(shown: Shown, records: dict[str, dict[str, Any]]) -> str:
     """The table and where it comes from; without its record, how to make it."""
     if shown.record not in records:
-        size = shown.record.rpartition("_")[2]
-        command = f"python cases/{CASES[shown.record]} --size {size} --json docs/records/{shown.record}.json"
-        return f"*No record of this measurement is kept yet.* It is made by\n\n```bash\n{command}\n```"
+        made_by = f"{COMMANDS[shown.record]} --json docs/records/{shown.record}.json"
+        return f"*No record of this measurement is kept yet.* It is made by\n\n```bash\n{made_by}\n```"
     record = records[shown.record]
     lines = ["| " + " | ".join(shown.columns.values()) + " |"]
     lines.append("|" + "|".join(":--" if text else "--:" for text in _texts(shown, record)) + "|")
@@ -156,6 +168,8 @@ def source(name: str, record: dict[str, Any]) -> str:
 
 def command(name: str, record: dict[str, Any]) -> str:
     """What to type to measure it again."""
+    if name in COMMANDS:
+        return COMMANDS[name]
     extra = f" {EXTRA[name]}" if name in EXTRA else ""
     return f"python cases/{record['case']}.py --size {record['size']} --seed {record['seed']}{extra}"
 

@@ -1,0 +1,67 @@
+"""Measures a newcomer's path: clone, install, first figure; each step cold and warm, in folders of their own.
+
+Cold is an empty cache of packages and no compiled kernel; warm is the same commands again. Seconds on the clock,
+so the network and whatever else the machine does are in them. Writes ``docs/records/newcomer.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def readme_command() -> str:
+    """The README's command that installs and solves."""
+    return re.search(r"<!-- command: solve -->\n```bash\n(.+)\n```", (ROOT / "README.md").read_text()).group(1)
+
+
+def seconds(command: str, folder: Path, environment: dict[str, str]) -> float:
+    """Run a command in a shell; what it took on the clock."""
+    start = time.perf_counter()
+    done = subprocess.run(["bash", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise SystemExit(f"{command}\nended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+    return time.perf_counter() - start
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    arguments.add_argument("--from", dest="source", default=str(ROOT), help="repository to clone")
+    arguments.add_argument("--json", type=Path, default=ROOT / "docs" / "records" / "newcomer.json")
+    given = arguments.parse_args()
+    from sciml.measure.record import record, write_json
+
+    venv, install, solve = readme_command().split(" && ")
+    steps = {
+        "git clone": f"git clone -q {given.source} sciml",
+        "environment and install": f"cd sciml && {venv} && {install}",
+        "solve and draw": f"cd sciml && {solve} && test -s solution.png",
+    }
+    rows = [{"step": name, "cold": None, "warm": None} for name in (*steps, "all")]
+    with tempfile.TemporaryDirectory() as folder:
+        clean = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "NUMBA_CACHE_DIR")}
+        clean["PIP_CACHE_DIR"] = str(Path(folder) / "pip")
+        for temperature in ("cold", "warm"):
+            place = Path(folder) / temperature
+            place.mkdir()
+            for row, command in zip(rows, steps.values(), strict=False):
+                if temperature == "warm" and row["step"] == "solve and draw":
+                    place = Path(folder) / "cold"  # where the kernels were compiled
+                row[temperature] = seconds(command, place, clean)
+            rows[-1][temperature] = sum(row[temperature] for row in rows[:-1])
+    for row in rows:
+        print(f"{row['step']:24} cold {row['cold']:7.1f} s  warm {row['warm']:7.1f} s")
+    write_json(given.json, record("newcomer", "page", 0, {"first figure": rows}, []))
+
+
+if __name__ == "__main__":
+    main()
