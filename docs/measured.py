@@ -1,8 +1,8 @@
-"""Writes what the pages show of ``records/``: tables, the machines they come from, and the targets that were missed.
+"""Writes what pages show of ``records/``: tables, the machines they come from, the targets that were missed.
 
-Every file in ``records/`` is what a script in ``cases/`` wrote (``--json``), with its environment and its claims.
-Pages include the files made here from ``generated/``, so that a number on them is a number of a record. Where a
-record is missing, the text says which command makes it: a table appears when its file is put into ``records/``.
+Every file in ``records/`` is what a script in ``cases/`` wrote (``--json``), with its environment and claims.
+Pages include the files made here from ``generated/``, so that a number on them is a number of a record. Where
+a record is missing, the text says which command makes it: the table appears with the file.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gallery import number
+from gallery import RELATIONS, number
 
 EXTRA = {
     "aas_10d_paper": "--seeds 1",
@@ -56,7 +56,12 @@ class Shown:
     where: dict[str, Any] = field(default_factory=dict)
 
 
-HEAT = {"solver": "solver", "iterations": "iterations", "seconds": "s", "policy seconds": "of which learner, s"}
+HEAT = {
+    "solver": "solver",
+    "iterations": "iterations",
+    "seconds": "s",
+    "policy seconds": "of which learner, s",
+}
 SOLVES = {
     "method": "method", "iterations": "iterations", "setup_seconds": "set-up, s", "solve_seconds": "solve, s",
 }  # fmt: skip
@@ -202,7 +207,8 @@ def _missed(
     for kept, found in ((True, records), (False, gallery)):
         for name, record in found.items():
             for claim in record["claims"]:
-                line = (number(claim["name"]), number(claim["value"]), f"{claim['relation']} {claim['target']:g}")
+                target = f"{RELATIONS[claim['relation']]}\u00a0{number(claim['target'])}"
+                line = (number(claim["name"]), number(claim["value"]), target)
                 if claim["holds"] or line in seen:
                     continue
                 seen.add(line)

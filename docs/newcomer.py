@@ -1,7 +1,7 @@
 """Measures a newcomer's path: clone, install, first figure; each step cold and warm, in folders of their own.
 
-Cold is an empty cache of packages and no compiled kernel; warm is the same commands again. Seconds on the clock,
-so the network and whatever else the machine does are in them. Writes ``docs/records/newcomer.json``.
+Cold is an empty cache of packages and no compiled kernel; warm is the same commands again. Seconds on the
+clock, so the network and whatever else the machine does are in them. Writes ``docs/records/newcomer.json``.
 """
 
 from __future__ import annotations
@@ -19,15 +19,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def readme_command() -> str:
     """The README's command that installs and solves."""
-    return re.search(r"<!-- command: solve -->\n```bash\n(.+)\n```", (ROOT / "README.md").read_text()).group(1)
+    text = (ROOT / "README.md").read_text()
+    return re.search(r"<!-- command: solve -->\n```bash\n(.+)\n```", text).group(1)
 
 
 def seconds(command: str, folder: Path, environment: dict[str, str]) -> float:
     """Run a command in a shell; what it took on the clock."""
     start = time.perf_counter()
-    done = subprocess.run(["bash", "-euc", command], cwd=folder, env=environment, capture_output=True, text=True)
+    shell = ["bash", "-euc", command]
+    done = subprocess.run(shell, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode != 0:
-        raise SystemExit(f"{command}\nended with {done.returncode}:\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}")
+        raise SystemExit(f"{command}\nended with {done.returncode}:\n{(done.stdout + done.stderr)[-2000:]}")
     return time.perf_counter() - start
 
 

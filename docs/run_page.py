@@ -1,8 +1,8 @@
-"""Runs the Python blocks of a page as one script, in a folder of its own, and keeps what it measured as a record.
+"""Runs the Python blocks of a page as one script, in a folder of its own, and keeps what it measured.
 
-``python docs/run_page.py tutorial_preconditioner --tables baselines rows`` executes the page and writes the named
-lists of rows to ``docs/records/tutorial_preconditioner.json``, with the seconds of the whole page, the machine and
-the versions. The page shows them from there (see `measured`).
+``python docs/run_page.py tutorial_preconditioner --tables baselines rows`` executes the page and writes the
+named lists of rows to ``docs/records/tutorial_preconditioner.json``, with the seconds of the whole page, the
+machine and the versions. The page shows them from there (see `measured`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     arguments.add_argument("page", help="its name without .md")
-    arguments.add_argument("--tables", nargs="+", default=[], help="names of lists of rows that the page makes")
+    arguments.add_argument(
+        "--tables", nargs="+", default=[], help="names of lists of rows that the page makes"
+    )
     given = arguments.parse_args()
     from sciml.measure.record import record, write_json
 
