@@ -64,7 +64,7 @@ def check_links(app: Any, error: Exception | None) -> None:
 
 
 def setup(app):
-    app.connect("doctree-read", enlarge_figures)
+    app.connect("doctree-read", enlarge_figures, priority=900)  # where images have their place in the source
     app.connect("builder-inited", lambda app: gallery.build(Path(app.srcdir)))
     app.connect("builder-inited", lambda app: capability_table.build(Path(app.srcdir)))
     # After the gallery, whose records it reads.

@@ -33,6 +33,7 @@ TOPICS = {
     "Fields trained on a PDE": ("pinn", "aas"),
     "What a model lacks": ("medida",),
     "Parts combined": ("combine",),
+    "Training": ("schedule",),
 }
 """What names of scripts begin with, by topic; others come last."""
 
