@@ -39,6 +39,9 @@ html_title = f"sciml {release}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 
+WIDE = 1200
+"""Pixels from which on a figure has several panels; single ones are narrower."""
+
 
 def enlarge_figures(app: Any, doctree: Any) -> None:
     """Figures become links to themselves at full size; on a telephone, panels beside each other scroll."""
@@ -48,9 +51,9 @@ def enlarge_figures(app: Any, doctree: Any) -> None:
         path = Path(app.srcdir) / node["uri"]
         if path.suffix != ".png" or "thumbnail" in node["classes"] or not path.exists():
             continue
-        width, height = struct.unpack(">II", path.read_bytes()[16:24])  # the header of a PNG file
+        (width,) = struct.unpack(">I", path.read_bytes()[16:20])  # from the header of a PNG file
         node["width"] = "100%"
-        if width > 1.7 * height:
+        if width > WIDE:
             node["classes"].append("wide-figure")
 
 
