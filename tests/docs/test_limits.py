@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 
 import pytest
@@ -68,7 +69,8 @@ def times(records, record):
 
 
 def peaks(records, sampler):
-    return value(records, "aas_two_peaks_paper", "Adam + LM", "relative_L2", sampler=sampler)
+    found = rows(records, "aas_two_peaks_paper", "Adam + LM")
+    return statistics.median(row["relative_L2"] for row in found if row["sampler"] == sampler)
 
 
 SENTENCES = {
