@@ -117,7 +117,9 @@ TABLES = {
         {"processor_seconds": "processor seconds", "wall_seconds": "seconds on the clock"},
     ),
     "newcomer": Shown(
-        "newcomer", "first figure", {"step": "step", "cold": "cold, s", "warm": "warm, s"}
+        "newcomer", "first figure",
+        {"step": "step", "cold": "cold, s", "warm": "warm, s", "cold_processor": "cold, processor s",
+         "warm_processor": "warm, processor s"},
     ),
 }  # fmt: skip
 """Tables by the name of the file that is made of them."""
