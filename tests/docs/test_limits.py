@@ -63,6 +63,16 @@ def faster(records, grid):
     return claim(records, "smoke_plume_paper", f"{grid}: times faster than PyAMG")
 
 
+def spread(records, column, against):
+    """Least and largest of our compressed sensing against BART's."""
+    found = rows(records, "mri_baselines_paper", "reconstructions")
+    ours, theirs = (
+        [row[column] for row in found if row["method"] == method] for method in ("l1-wavelet CS", "BART CS")
+    )
+    all_of_them = [against(a, b) for a, b in zip(ours, theirs, strict=True)]
+    return min(all_of_them), max(all_of_them)
+
+
 def times(records, record):
     """How much slower the network is than multigrid."""
     return claim(records, record, "times Multigrid is faster than dcd, set-up included: median")
@@ -103,6 +113,12 @@ SENTENCES = {
         f"{behind(r, 'noise 3 %'):.1f} dB at 3 % noise, {behind(r, 'noise 6 %'):.1f} dB at 6 %"
     ),
     "rim, maps": lambda r: f"| {behind(r, 'low-resolution maps'):.1f} dB |",
+    "compressed sensing": lambda r: (
+        "takes {:.1f} to {:.1f} times the processor time of BART's, for {:.1f} to {:.1f} dB more".format(
+            *spread(r, "seconds", lambda ours, theirs: ours / theirs),
+            *spread(r, "PSNR", lambda ours, theirs: ours - theirs),
+        )
+    ),
     "aas": lambda r: f"relative error {short(peaks(r, 'aas'))} against {short(peaks(r, 'rad'))}",
     "medida": lambda r: (
         "worst coefficient off by "
