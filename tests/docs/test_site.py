@@ -30,13 +30,22 @@ INDEX = (
 
 LOOK = """<!DOCTYPE html><body><iframe id="f" style="width:WIDTHpx;height:900px;border:0"></iframe><script>
 const frame = document.getElementById("f"), seen = {};
+// Beyond the right edge, and in nothing that scrolls.
+const cut = element => {
+  if (element.getBoundingClientRect().right <= WIDTH || element.closest("mjx-assistive-mml")) return false;
+  for (let e = element; e.tagName !== "ARTICLE"; e = e.parentElement)
+    if (["auto", "scroll"].includes(getComputedStyle(e).overflowX) && e.getBoundingClientRect().right <= WIDTH)
+      return false;
+  return true;
+};
 const open = page => new Promise(done => { frame.onload = done; frame.src = page; });
 (async () => {
   for (const page of PAGES) {
     await open(page);
     const inner = frame.contentDocument, root = inner.documentElement;
     seen[page] = {
-      scroll: root.scrollWidth, client: root.clientWidth, title: inner.querySelectorAll("h1").length,
+      client: root.clientWidth, title: inner.querySelectorAll("h1").length,
+      cut: [...inner.querySelectorAll("article *")].filter(cut).map(e => e.outerHTML.slice(0, 80)),
       broken: [...inner.images].filter(i => !i.naturalWidth).map(i => i.src),
       nameless: [...inner.images].filter(i => !i.alt.trim()).map(i => i.src),
     };
