@@ -30,7 +30,7 @@ def test_the_tutorial_on_preconditioners(run, tmp_path, capsys):
     pytest.importorskip("pyamg")
     names = run("tutorial_preconditioner")
     assert names["result"].converged
-    assert names["history"].seconds < 180
+    assert names["history"].stopped == "completed"
     assert (tmp_path / "convergence.png").stat().st_size > 5000
     found = {(row["geometry"], row["method"]): row["iterations"] for row in names["rows"]}
     for geometry, _ in names["judged"]:
