@@ -1,0 +1,268 @@
+"""Writes what pages show of ``records/``: tables, the machines they come from, the targets that were missed.
+
+Every file in ``records/`` is what a script in ``cases/`` wrote (``--json``), with its environment and claims.
+Pages include the files made here from ``generated/``, so that a number on them is a number of a record. Where
+a record is missing, the text says which command makes it: the table appears with the file.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gallery import RELATIONS, number
+
+EXTRA = {
+    "aas_10d_paper": "--seeds 1",
+    "aas_density_paper": "--parts density",
+    "aas_two_peaks_paper": "--seeds 1 --parts plenty scarce",
+    "dcd_poisson_2d_64": "--geometries 20 --network dcd2d",
+    "dcd_poisson_32": "--geometries 20",
+    "distributed_poisson_paper": "--peak",
+    "heat_bandit_paper": "--grids 25 50 100",
+    "heat_bandit_paper_100": "--grids 100",
+    "heat_bandit_paper_200": "--grids 200",
+    "medida_filters_paper": "--parts filters",
+    "medida_ks_noise_paper": "--parts noisy windows",
+    "medida_ks_paper": "--parts exact noisy long pysindy",
+    "medida_ks_seeds_paper": "--parts windows null coarse",
+}
+"""Arguments that made a record beside size and seed, which it holds itself."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One table of one record, as a page shows it.
+
+    Attributes
+    ----------
+    record : str
+        Stem of the file in ``records/``.
+    table : str
+        What the name of the table in it begins with.
+    columns : dict of str to str
+        Columns of the table, and their headings.
+    where : dict
+        Rows to show: those with these values.
+    """
+
+    record: str
+    table: str
+    columns: dict[str, str]
+    where: dict[str, Any] = field(default_factory=dict)
+
+
+HEAT = {
+    "solver": "solver",
+    "iterations": "iterations",
+    "seconds": "s",
+    "policy seconds": "of which learner, s",
+}
+SOLVES = {
+    "method": "method", "iterations": "iterations", "setup_seconds": "set-up, s", "solve_seconds": "solve, s",
+}  # fmt: skip
+CONTEST = {"geometry": "geometry", "method": "method", "iterations": "iterations", "ms": "ms"}
+
+TABLES = {
+    "scaling": Shown(
+        "poisson_scaling_paper", "cg to",
+        {"grid": "grid", "obstacles": "obstacles", **SOLVES, "ns_per_unknown": "ns per unknown",
+         "peak_GiB": "peak GiB", "bandwidth_share": "share of bandwidth"},
+    ),
+    "learned_multigrid": Shown(
+        "learned_multigrid_paper", "obstacles",
+        {"family": "geometry", "grid": "grid", "rtol": "to", "textbook it": "textbook, it.",
+         "default it": "default, it.", "grid-searched it": "grid-searched, it.", "learned it": "learned, it.",
+         "grid-searched s": "grid-searched, s", "learned s": "learned, s",
+         "learned / grid-searched": "seconds, learned / grid-searched"},
+    ),
+    "smoke": Shown(
+        "smoke_plume_paper", "pressure solves",
+        {"grid": "grid", "method": "method", "iterations_median": "iterations", "setup_ms": "set-up, ms",
+         "solve_ms": "solve, ms", "run_seconds": "all steps, s"},
+    ),
+    "heat_100": Shown("heat_bandit_paper_100", "n_x = 100", HEAT),
+    "heat_200": Shown("heat_bandit_paper_200", "n_x = 200", HEAT),
+    "policies": Shown(
+        "sor_bandit_paper", "high variance",
+        {"policy": "policy", "iterations": "iterations", "relative": "relative to Young's formula",
+         "microseconds": "µs per round"},
+    ),
+    "dcd": Shown("dcd_poisson_32", "methods", {"scene": "geometry", **SOLVES}),
+    "dcd_application": Shown(
+        "dcd_poisson_32", "one application",
+        {"operator": "operator", "parameters": "parameters", "seconds": "s"},
+    ),
+    "distributed": Shown(
+        "distributed_poisson_paper", "obstacle case",
+        {"grid": "grid", "ranks": "ranks", **SOLVES, "MiB_per_rank": "MiB per rank"},
+    ),
+    "mri": Shown(
+        "rim_mri_small", "reconstructions",
+        {"contrast": "contrast", "mask": "mask", "method": "method", "PSNR": "PSNR, dB", "seconds": "s"},
+    ),
+    "pinn": Shown(
+        "aas_two_peaks_paper", "Adam + LM",
+        {"sampler": "points", "seed": "seed", "relative_L2": "relative L² error", "max": "largest error",
+         "core_seconds": "core-seconds"},
+    ),
+    "tutorial_baselines": Shown("tutorial_preconditioner", "baselines", CONTEST),
+    "tutorial_contest": Shown("tutorial_preconditioner", "rows", CONTEST),
+    "tutorial_seconds": Shown(
+        "tutorial_preconditioner", "the whole page",
+        {"processor_seconds": "processor seconds"},
+    ),
+    "newcomer": Shown(
+        "newcomer", "first figure",
+        {"step": "step", "cold": "cold, s", "warm": "warm, s", "cold_processor": "cold, processor s",
+         "warm_processor": "warm, processor s"},
+    ),
+}  # fmt: skip
+"""Tables by the name of the file that is made of them."""
+
+COMMANDS = {
+    "learned_multigrid_paper": "python cases/learned_multigrid.py --size paper",
+    "newcomer": "python docs/newcomer.py",
+    "poisson_scaling_paper": "python cases/poisson_scaling.py --size paper",
+    "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",
+}
+"""Of records that may be missing, and of those that no case makes."""
+
+
+def build(docs: Path) -> None:
+    """Write ``generated/measured_*.md``, ``machines.md`` and ``missed.md`` below `docs`."""
+    target = docs / "generated"
+    target.mkdir(exist_ok=True)
+    records = read(docs / "records")
+    for name, shown in TABLES.items():
+        (target / f"measured_{name}.md").write_text(measured(shown, records) + "\n")
+    (target / "machines.md").write_text(machines(records, docs) + "\n")
+    (target / "missed.md").write_text(missed(records, read(docs / "gallery")) + "\n")
+
+
+def read(folder: Path) -> dict[str, dict[str, Any]]:
+    """Records by the stem of their file."""
+    return {path.stem: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+
+
+def measured(shown: Shown, records: dict[str, dict[str, Any]]) -> str:
+    """The table and where it comes from; without its record, how to make it."""
+    if shown.record not in records:
+        made_by = f"{COMMANDS[shown.record]} --json docs/records/{shown.record}.json"
+        return f"*No record of this measurement is kept yet.* It is made by\n\n```bash\n{made_by}\n```"
+    record = records[shown.record]
+    lines = ["| " + " | ".join(shown.columns.values()) + " |"]
+    lines.append("|" + "|".join(":--" if text else "--:" for text in _texts(shown, record)) + "|")
+    for row in _rows(shown, record):
+        lines.append("| " + " | ".join(_cell(row.get(column)) for column in shown.columns) + " |")
+    return "\n".join(lines) + f"\n\n{source(shown.record, record)}"
+
+
+def source(name: str, record: dict[str, Any]) -> str:
+    """The command, the machine and the versions behind a table, in a line."""
+    environment = record["environment"]
+    threads = environment["threads"]
+    return (
+        f"`{command(name, record)}` on {environment['cpu']}, {threads} thread{'s' if threads != 1 else ''}"
+        f"{', ' + environment['gpu'] if environment['gpu'] else ''}; {_versions(environment)}; "
+        f"commit {_commit(environment)}; record {{download}}`{name}.json <records/{name}.json>`."
+    )
+
+
+def command(name: str, record: dict[str, Any]) -> str:
+    """What to type to measure it again."""
+    if name in COMMANDS:
+        return COMMANDS[name]
+    extra = f" {EXTRA[name]}" if name in EXTRA else ""
+    return f"python cases/{record['case']}.py --size {record['size']} --seed {record['seed']}{extra}"
+
+
+def machines(records: dict[str, dict[str, Any]], docs: Path) -> str:
+    """One entry a record: command, machine, versions, commit and its date, and how many claims held."""
+    lines = []
+    for name, record in records.items():
+        held = sum(claim["holds"] for claim in record["claims"])
+        day = _date(record["environment"], docs)
+        lines.append(
+            f"- **{name}**, {held} of {len(record['claims'])} claims hold{', ' + day if day else ''}: "
+            + source(name, record)
+        )
+    return "\n".join(lines)
+
+
+def missed(records: dict[str, dict[str, Any]], gallery: dict[str, dict[str, Any]]) -> str:
+    """Every claim that did not hold, in the records and at the small size in the gallery of this build."""
+    lines = ["| what | measured | target | by |", "|---|--:|--:|---|"]
+    for (what, value, target), by in _missed(records, gallery):
+        lines.append(f"| {what} | {value} | {target} | {by} |")
+    return "\n".join(lines)
+
+
+def _missed(
+    records: dict[str, dict[str, Any]], gallery: dict[str, dict[str, Any]]
+) -> Iterator[tuple[tuple[str, str, str], str]]:
+    seen = set()
+    for kept, found in ((True, records), (False, gallery)):
+        for name, record in found.items():
+            for claim in record["claims"]:
+                target = f"{RELATIONS[claim['relation']]}\u00a0{number(claim['target'])}"
+                line = (number(claim["name"]), number(claim["value"]), target)
+                if claim["holds"] or line in seen:
+                    continue
+                seen.add(line)
+                here = f"[gallery](gallery/{name}.md), size {record['size']}"
+                by = f"`{command(name, record)}`" if kept else here
+                yield line, by
+
+
+def _rows(shown: Shown, record: dict[str, Any]) -> list[dict[str, Any]]:
+    (rows,) = (rows for name, rows in record["tables"].items() if name.startswith(shown.table))
+    return [row for row in rows if all(row.get(k) == v for k, v in shown.where.items())]
+
+
+def _texts(shown: Shown, record: dict[str, Any]) -> list[bool]:
+    """Which columns hold words."""
+    rows = _rows(shown, record)
+    return [any(isinstance(row.get(column), str) for row in rows) for column in shown.columns]
+
+
+def _cell(value: Any) -> str:
+    """Whole numbers with separators, others with three digits."""
+    if isinstance(value, float) and (abs(value) >= 100 or (value.is_integer() and value)):
+        value = round(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return f"{value:.3g}" if isinstance(value, float) else number(value)
+
+
+def _versions(environment: dict[str, Any]) -> str:
+    return ", ".join(f"{package} {version}" for package, version in environment["versions"].items())
+
+
+def _commit(environment: dict[str, Any]) -> str:
+    """Ten digits of the commit, and whether the checkout had changes."""
+    if environment["commit"] is None:
+        return "unknown"
+    digits, _, modified = environment["commit"].partition("-")
+    return f"`{digits[:10]}`" + (" with changes" if modified else "")
+
+
+def _date(environment: dict[str, Any], docs: Path) -> str | None:
+    """The day of the commit a record was measured at, where there is a repository that knows it."""
+    if environment.get("date"):
+        return str(environment["date"])
+    digits = (environment["commit"] or "").partition("-")[0]
+    asked = ["git", "-C", str(docs), "show", "-s", "--format=%cs", digits]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    except OSError:
+        return None
+    return done.stdout.strip() or None if digits and done.returncode == 0 else None
+
+
+if __name__ == "__main__":
+    build(Path(__file__).parent)

@@ -1,0 +1,152 @@
+"""What the library is not good at: the numbers of that page are those of the records."""
+
+from __future__ import annotations
+
+import statistics
+from pathlib import Path
+
+import pytest
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+PAGE = " ".join((DOCS / "limits.md").read_text().split())
+
+
+def rows(records, record, table):
+    (found,) = (rows for name, rows in records[record]["tables"].items() if name.startswith(table))
+    return found
+
+
+def value(records, record, table, column, **where):
+    (found,) = (
+        row
+        for row in rows(records, record, table)
+        if all(row[key] == wanted for key, wanted in where.items())
+    )
+    return found[column]
+
+
+def claim(records, record, name):
+    (found,) = (c for c in records[record]["claims"] if c["name"].startswith(name))
+    return found["value"]
+
+
+def short(number):
+    """As the pages write small numbers: 4.8e-3."""
+    digits, _, exponent = f"{number:.1e}".partition("e")
+    return f"{digits}e{int(exponent)}"
+
+
+def psnr(records, condition, method):
+    return value(records, "rim_unseen_paper", "reconstructions", "PSNR", condition=condition, method=method)
+
+
+def behind(records, condition):
+    return psnr(records, condition, "l1-wavelet CS") - psnr(records, condition, "RIM")
+
+
+def heat(records, n, solver):
+    record = f"heat_bandit_paper_{n}" if n > 50 else "heat_bandit_paper"
+    return value(records, record, f"n_x = {n}", "seconds", solver=solver)
+
+
+def gap(records, contrast):
+    def one(method):
+        return value(
+            records, "rim_mri_small", "reconstructions", "PSNR",
+            contrast=contrast, mask="Gaussian 2D 4x", method=method,
+        )  # fmt: skip
+
+    return one("l1-wavelet CS") - one("RIM IndRNN cg")
+
+
+def faster(records, grid):
+    return claim(records, "smoke_plume_paper", f"{grid}: times faster than PyAMG")
+
+
+def spread(records, column, against):
+    """Least and largest of our compressed sensing against BART's."""
+    found = rows(records, "mri_baselines_paper", "reconstructions")
+    ours, theirs = (
+        [row[column] for row in found if row["method"] == method] for method in ("l1-wavelet CS", "BART CS")
+    )
+    all_of_them = [against(a, b) for a, b in zip(ours, theirs, strict=True)]
+    return min(all_of_them), max(all_of_them)
+
+
+def times(records, record):
+    """How much slower the network is than multigrid."""
+    return claim(records, record, "times Multigrid is faster than dcd, set-up included: median")
+
+
+def peaks(records, sampler):
+    found = rows(records, "aas_two_peaks_paper", "Adam + LM")
+    return statistics.median(row["relative_L2"] for row in found if row["sampler"] == sampler)
+
+
+SENTENCES = {
+    "dcd": lambda r: (
+        f"in the median {times(r, 'dcd_poisson_32'):.0f} times slower at 32³, "
+        f"{times(r, 'dcd_poisson_2d_64'):.0f} times at 64², set-up included"
+    ),
+    "bandits": lambda r: (
+        f"{100 * (claim(r, 'sor_bandit_paper', 'high: TsallisINF / best fixed') - 1):.0f} % and "
+        f"{100 * (claim(r, 'sor_bandit_paper', 'low: TsallisINF / best fixed') - 1):.0f} % more iterations"
+    ),
+    "tiny systems": lambda r: (
+        f"$n_x$ = 25: {heat(r, 25, 'GaussianProcessCB'):.1f} s against {heat(r, 25, 'CG'):.1f} s"
+    ),
+    "large grids": lambda r: (
+        f"$n_x$ = 200: {heat(r, 200, 'GaussianProcessCB'):.0f} s against "
+        f"{heat(r, 200, 'CG + multigrid (estimate)'):.0f} s"
+    ),
+    "small plane grids": lambda r: (
+        f"$n_x$ = 100, 5,000 steps, {heat(r, 100, 'CG + multigrid (estimate)'):.1f} s with multigrid set up "
+        f"in every step, {heat(r, 100, 'CG'):.1f} s with plain CG, "
+        f"{heat(r, 100, 'GaussianProcessCB'):.1f} s with a tuned SSOR"
+    ),
+    "plume": lambda r: (
+        f"`Multigrid` is {faster(r, '64x64x64'):.0f} times faster than the better of PyAMG's methods in "
+        f"space but {faster(r, '512x1024'):.0f} times in the plane, where the aim was 20"
+    ),
+    "rim": lambda r: f"Gaussian 4x: {gap(r, 'T1'):.1f} dB (T1) and {gap(r, 'T2'):.1f} dB (T2)",
+    "rim, noise": lambda r: (
+        f"{behind(r, 'noise 3 %'):.1f} dB at 3 % noise, {behind(r, 'noise 6 %'):.1f} dB at 6 %"
+    ),
+    "rim, maps": lambda r: f"| {behind(r, 'low-resolution maps'):.1f} dB |",
+    "compressed sensing": lambda r: (
+        "takes {:.1f} to {:.1f} times the processor time of BART's, for {:.1f} to {:.1f} dB more".format(
+            *spread(r, "seconds", lambda ours, theirs: ours / theirs),
+            *spread(r, "PSNR", lambda ours, theirs: ours - theirs),
+        )
+    ),
+    "aas": lambda r: f"relative error {short(peaks(r, 'aas'))} against {short(peaks(r, 'rad'))}",
+    "medida": lambda r: (
+        "worst coefficient off by "
+        f"{claim(r, 'medida_ks_paper', 'noise 10 %, 20 pairs: largest error'):.1f} %, with 0.5 % asked for"
+    ),
+}  # fmt: skip
+
+
+def test_in_porous_media_a_network_takes_as_many_iterations_as_incomplete_factors(records):
+    network = value(records, "dcd_poisson_32", "methods", "iterations", scene="porous", method="dcd")
+    factors = value(records, "dcd_poisson_32", "methods", "iterations", scene="porous", method="MIC(0)")
+    assert 0.8 < network / factors < 1.25
+
+
+@pytest.mark.parametrize("name", SENTENCES)
+def test_numbers_are_those_of_the_records(name, records):
+    sentence = SENTENCES[name](records)
+    assert sentence in PAGE, f"docs/limits.md does not say: {sentence}"
+
+
+def test_missed_targets_are_all_there(records, docs_module):
+    table = docs_module("measured").missed(records, {})
+    for record in records.values():
+        for one in record["claims"]:
+            assert one["holds"] or one["name"] in table
+    assert "{include} generated/missed.md" in PAGE
+
+
+def test_it_is_found_from_the_page_that_helps_to_choose():
+    assert "](limits.md)" in (DOCS / "which_solver.md").read_text()
+    assert "](limits.md)" in (DOCS / "index.md").read_text()
