@@ -4,7 +4,8 @@ The method is not tied to one dimension or to a library of powers: terms of one'
 symbol where they are linear, are regressed on five noisy pairs of vorticity fields. Claimed are exact
 supports, small errors and longer predictions. The first two are the hard ones: the estimate keeps
 wavenumbers up to a cutoff below the smallest scales of the flow, and what those do to the larger ones is
-then explained by extra terms of damping.
+then explained by extra terms of damping. With less noise more wavenumbers stand out of it: at one per cent
+it takes a cutoff of 20, and minutes for each discovery.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ from sciml.problems import (
 
 NODES = {"small": 32, "paper": 64}
 SEEDS = {"small": 1, "paper": 3}
-NOISE = {"small": (0.05,), "paper": (0.01, 0.05)}
+NOISE = {"small": (0.05,), "paper": (0.05, 0.1)}
+CUTOFF = {"small": 10.0, "paper": None}
+"""Largest wavenumber of the estimate; None is what stands out of the noise."""
+
 TRUE = {"viscosity": 1.0 / 40.0, "drag": 0.1, "forcing": 1.0, "hyperviscosity": 0.0, "advection": 1.0}
 MODELS: dict[str, tuple[dict[str, float], dict[str, float]]] = {
     "drag missing": ({"drag": 0.0}, {"ω": -0.1}),
@@ -88,7 +92,7 @@ def study(case: Case, tell: Callable[[str], None]) -> tuple[list[dict[str, Any]]
                 model = CNAB2(kolmogorov(n, **(TRUE | changes)), DT)
                 start = data.after[-1]
                 noisy = data.with_noise(std, np.random.default_rng(seed))
-                error = discover(model, noisy, candidates, noise=std, cutoff=10.0)
+                error = discover(model, noisy, candidates, noise=std, cutoff=CUTOFF[size])
                 found = error.as_dict()
                 exact += set(found) == set(wanted)
                 errors += [100 * abs(found.get(term, 0.0) / value - 1.0) for term, value in wanted.items()]

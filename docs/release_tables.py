@@ -14,6 +14,7 @@ import runpy
 import tomllib
 from pathlib import Path
 
+import sciml
 from sciml.weights import load_weights, shipped, shipped_names
 
 EXTRAS = ("", "amg", "plot", "weights", "learned", "mri", "gpu", "petsc")
@@ -31,7 +32,7 @@ def build(docs: Path) -> None:
     folder = docs / "generated"
     folder.mkdir(exist_ok=True)
     (folder / "versions.md").write_text(versions(docs.parent))
-    (folder / "shipped.md").write_text(files(docs.parent / "sciml"))
+    (folder / "shipped.md").write_text(files(Path(sciml.__file__).parent))
 
 
 def versions(root: Path) -> str:
