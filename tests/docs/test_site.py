@@ -76,6 +76,7 @@ def site(tmp_path_factory):
         shutil.copytree(DOCS / name, docs / name)
     for module in DOCS.glob("*.py"):
         shutil.copy(module, docs)
+    shutil.copy(DOCS.parent / "pyproject.toml", root)  # supported versions are read from it
     for page in PAGES:
         text = re.sub(r"\]\((?!generated/)[\w/]+\.md[^)]*\)", outside, (DOCS / f"{page}.md").read_text())
         (docs / f"{page}.md").write_text(text)
