@@ -17,9 +17,7 @@ from typing import Any
 from gallery import RELATIONS, number
 
 EXTRA = {
-    "aas_10d_paper": "--seeds 1",
-    "aas_density_paper": "--parts density",
-    "aas_two_peaks_paper": "--seeds 1 --parts plenty scarce",
+    "aas_10d_paper": "--samplers aas uniform rad",
     "dcd_poisson_2d_64": "--geometries 20 --network dcd2d",
     "dcd_poisson_32": "--geometries 20",
     "distributed_poisson_paper": "--peak",
@@ -27,9 +25,13 @@ EXTRA = {
     "heat_bandit_paper_100": "--grids 100",
     "heat_bandit_paper_200": "--grids 200",
     "medida_filters_paper": "--parts filters",
+    "medida_lorenz_paper": "--parts discoveries",
     "medida_ks_noise_paper": "--parts noisy windows",
     "medida_ks_paper": "--parts exact noisy long pysindy",
     "medida_ks_seeds_paper": "--parts windows null coarse",
+    "pinn_smooth_allen_cahn": "--only allen",
+    "pinn_smooth_burgers": "--only burgers",
+    "pinn_smooth_poisson": "--only poisson",
 }
 """Arguments that made a record beside size and seed, which it holds itself."""
 
@@ -56,6 +58,18 @@ class Shown:
     where: dict[str, Any] = field(default_factory=dict)
 
 
+FIELDS = {
+    "sampler": "points", "seed": "seed", "relative_L2": "relative L² error", "max": "largest error",
+    "core_seconds": "core-seconds",
+}  # fmt: skip
+OPTIMIZERS = {
+    "sampler": "points", "adam": "Adam", "adam+lbfgs": "Adam + L-BFGS", "adam+ssbroyden": "Adam + SSBroyden",
+    "adam+lm": "Adam + LM",
+}  # fmt: skip
+SMOOTH = {
+    "problem": "problem", "parameters": "parameters", "seed": "seed", "relative_error": "relative L² error",
+    "core_seconds": "core-seconds",
+}  # fmt: skip
 HEAT = {
     "solver": "solver",
     "iterations": "iterations",
@@ -105,10 +119,28 @@ TABLES = {
         "rim_mri_small", "reconstructions",
         {"contrast": "contrast", "mask": "mask", "method": "method", "PSNR": "PSNR, dB", "seconds": "s"},
     ),
-    "pinn": Shown(
-        "aas_two_peaks_paper", "Adam + LM",
-        {"sampler": "points", "seed": "seed", "relative_L2": "relative L² error", "max": "largest error",
-         "core_seconds": "core-seconds"},
+    "pinn": Shown("aas_two_peaks_paper", "Adam + LM", FIELDS),
+    "scarce": Shown("aas_two_peaks_paper", "1000 points", FIELDS),
+    "aas_10d": Shown(
+        "aas_10d_paper", "10 dimensions",
+        {"sampler": "points", "seed": "seed", "peak": "relative error at the peak",
+         "box": "relative L² error over the box", "box_standard_error": "its standard error"},
+    ),
+    "samplers_peaks": Shown("pinn_samplers_paper", "two peaks", OPTIMIZERS),
+    "samplers_smooth": Shown("pinn_samplers_paper", "helmholtz", OPTIMIZERS),
+    "smooth_poisson": Shown("pinn_smooth_poisson", "accuracy", SMOOTH),
+    "smooth_burgers": Shown("pinn_smooth_burgers", "accuracy", SMOOTH),
+    "smooth_allen_cahn": Shown("pinn_smooth_allen_cahn", "accuracy", SMOOTH),
+    "lorenz": Shown(
+        "medida_lorenz_paper", "Lorenz",
+        {"model": "model", "seeds": "seeds", "exact": "rate of exact supports",
+         "median error %": "median error, %", "coverage": "coverage of 95 % intervals"},
+    ),
+    "kolmogorov": Shown(
+        "medida_kolmogorov_paper", "Kolmogorov",
+        {"model": "model", "noise": "noise", "seeds": "seeds", "exact": "rate of exact supports",
+         "largest error %": "largest error, %", "prediction time, model": "prediction time",
+         "prediction time, corrected": "corrected"},
     ),
     "tutorial_baselines": Shown("tutorial_preconditioner", "baselines", CONTEST),
     "tutorial_contest": Shown("tutorial_preconditioner", "rows", CONTEST),
@@ -127,6 +159,8 @@ TABLES = {
 COMMANDS = {
     "learned_multigrid_paper": "python cases/learned_multigrid.py --size paper",
     "newcomer": "python docs/newcomer.py",
+    "medida_kolmogorov_paper": "python cases/medida_kolmogorov.py --size paper",
+    "pinn_samplers_paper": "python cases/pinn_samplers.py --size paper --seed 1",
     "poisson_scaling_paper": "python cases/poisson_scaling.py --size paper",
     "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",
 }

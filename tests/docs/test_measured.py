@@ -1,4 +1,4 @@
-"""The performance page shows records and nothing else."""
+"""Pages that show records show them as they are, and the performance page nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = ["performance.md", "tutorial_preconditioner.md", "first_steps.md", "limits.md"]
+PAGES = [
+    "performance.md", "tutorial_preconditioner.md", "first_steps.md", "limits.md", "pinn.md",
+    "pinn_sampling.md", "medida.md",
+]  # fmt: skip
 
 
 @pytest.fixture
