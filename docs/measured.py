@@ -120,6 +120,11 @@ TABLES = {
         {"contrast": "contrast", "mask": "mask", "method": "method", "PSNR": "PSNR, dB", "seconds": "s"},
     ),
     "pinn": Shown("aas_two_peaks_paper", "Adam + LM", FIELDS),
+    "density": Shown(
+        "aas_two_peaks_paper", "density against",
+        {"squared_residual": "squared residual", "density": "density", "beta": "β", "seed": "seed",
+         "error": "relative L² distance", "mass": "mass", "core_seconds": "core-seconds"},
+    ),
     "scarce": Shown("aas_two_peaks_paper", "1000 points", FIELDS),
     "aas_10d": Shown(
         "aas_10d_paper", "10 dimensions",
