@@ -164,7 +164,6 @@ TABLES = {
 COMMANDS = {
     "learned_multigrid_paper": "python cases/learned_multigrid.py --size paper",
     "newcomer": "python docs/newcomer.py",
-    "medida_kolmogorov_paper": "python cases/medida_kolmogorov.py --size paper",
     "pinn_samplers_paper": "python cases/pinn_samplers.py --size paper --seed 1",
     "poisson_scaling_paper": "python cases/poisson_scaling.py --size paper",
     "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",
