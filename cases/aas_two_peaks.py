@@ -32,7 +32,7 @@ SCARCE = 1000
 SAMPLERS = ("aas", "rad", "uniform")
 PARTS = ("density", "plenty", "scarce")
 AAS: dict[str, Any] = {"beta_rel": 1e-3, "uniform": 0.4, "source": 0.1, "effective": 0.2}
-"""A wider density than by default; chosen among six settings on seed 0, so that other seeds have to judge."""
+"""A wider density than by default; chosen among five settings on seed 0, so other seeds have to judge."""
 
 STEPS = 400
 """Of the densities that are compared with the exact maximiser."""
