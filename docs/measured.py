@@ -68,6 +68,7 @@ OPTIMIZERS = {
 }  # fmt: skip
 SMOOTH = {
     "problem": "problem", "parameters": "parameters", "seed": "seed", "relative_error": "relative L² error",
+    "held_out_loss": "held-out loss",
     "core_seconds": "core-seconds",
 }  # fmt: skip
 HEAT = {

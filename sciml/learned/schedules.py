@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -10,7 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy.ndimage import median_filter
 
-__all__ = ["Constant", "LinearDecay", "Refined", "Schedule"]
+__all__ = ["Constant", "LinearDecay", "Refined", "Schedule", "described"]
 
 
 class Schedule(Protocol):
@@ -18,6 +19,11 @@ class Schedule(Protocol):
 
     def __call__(self, step: int, steps: int) -> float:
         """Factor of the learning rate at `step` (from 0) of `steps`."""
+
+
+def described(schedule: Schedule) -> str:
+    """Its ``repr``, without the address in memory that a function has there: no later run would match it."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(schedule))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from outside import modules_of
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
@@ -17,13 +16,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 @pytest.fixture
 def docs_module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
     """Imports a module of ``docs/`` by name, as the build does."""
-    monkeypatch.syspath_prepend(str(DOCS))
-    before = set(sys.modules)
-    yield importlib.import_module
-    for name in set(sys.modules) - before:
-        file = getattr(sys.modules[name], "__file__", None)
-        if file and Path(file).parent == DOCS:
-            del sys.modules[name]
+    yield from modules_of(DOCS, monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,9 @@ SENTENCES = {
         "worst coefficient off by "
         f"{claim(r, 'medida_ks_paper', 'noise 10 %, 20 pairs: largest error'):.1f} %, with 0.5 % asked for"
     ),
+    "lorenz": lambda r: (
+        f"{100 * claim(r, 'medida_lorenz_paper', 'Lorenz 63, two errors'):.0f} % of the supports were exact"
+    ),
 }  # fmt: skip
 
 

@@ -14,13 +14,13 @@ import threading
 from pathlib import Path
 
 import pytest
+from outside import find_browser
 
 for package in ("sphinx", "furo", "myst_parser", "numpydoc"):
     pytest.importorskip(package)
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = ("limits", "performance", "multigrid", "tutorial_preconditioner")
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 INDEX = (
     "# Some pages\n\n![Smoke](figures/smoke_plume_still.png)\n\n```{toctree}\n"
@@ -113,10 +113,7 @@ def test_figures_open_at_full_size(site):
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    return found
+    return find_browser()
 
 
 def look(browser, site, width, profile):

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from sciml.learned.schedules import Constant, LinearDecay, Refined
+from sciml.learned.schedules import Constant, LinearDecay, Refined, described
 
 
 def curve(schedule, steps):
@@ -80,6 +80,15 @@ def test_its_name_tells_runs_apart():
 def test_norms_that_are_none(norms):
     with pytest.raises(ValueError, match=r"gradients has .* expected at least ten positive norms"):
         Refined(norms)
+
+
+def test_a_function_is_told_by_its_name():
+    def half(step, steps):
+        return 0.5
+
+    assert " at 0x" in repr(half)
+    assert described(half).endswith("half>")
+    assert described(LinearDecay()) == "LinearDecay(warmup=0.02)"
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.0])

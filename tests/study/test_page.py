@@ -3,10 +3,10 @@
 import html.parser
 import math
 import re
-import shutil
 import subprocess
 
 import pytest
+from outside import find_browser
 
 from sciml.study import Plan
 from sciml.study.page import _machines as machines
@@ -199,7 +199,6 @@ def test_failures_claim_no_combination_that_did_not_fail():
 
 
 # -- in a browser -------------------------------------------------------------------------------
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 MEASURE = """<!DOCTYPE html><html><body>
 <iframe id="f" src="report.html" style="width:WIDTHpx;height:4000px;border:0"></iframe>
 <pre id="out"></pre><script>
@@ -220,10 +219,7 @@ document.getElementById("f").onload = function () {
 
 @pytest.fixture(scope="module")
 def browser():
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip("no Chromium on this machine")
-    return found
+    return find_browser()
 
 
 def measured(browser, folder, width, dark):

@@ -13,7 +13,7 @@ import torch
 from ...backends.namespace import sparse_from_scipy
 from ...operators import MatrixOperator, PoissonOperator, as_operator
 from ..gradient import GradientTraining, data_parallel, set_seed
-from ..schedules import LinearDecay, Schedule
+from ..schedules import LinearDecay, Schedule, described
 from ..training import History, fit, stream
 from .data import BoxModes, Data
 from .network import DirectionNet, architecture
@@ -153,7 +153,7 @@ def train_dcd(
             resume=resume,
             fingerprint={
                 **net.settings, "operator": repr(A), "grid": list(data.shape), "batch": batch, "lr": lr,
-                "schedule": repr(schedule), "loss": loss, "depth": depth, "seed": seed,
+                "schedule": described(schedule), "loss": loss, "depth": depth, "seed": seed,
                 "precision": precision, "law": getattr(data, "law", None), "processes": size,
             },
             label="DCD network",

@@ -13,7 +13,7 @@ import torch
 from ...backends.namespace import Array
 from ...operators import as_operator
 from ..gradient import GradientTraining, data_parallel
-from ..schedules import LinearDecay, Schedule
+from ..schedules import LinearDecay, Schedule, described
 from ..training import History, fit, stream
 from .bridge import TorchOperator, to_torch
 from .loss import LOSSES, WEIGHTINGS, unrolled_loss
@@ -151,7 +151,7 @@ def train_rim(
             return float(torch.stack(errors).mean())
 
         marks = {"rim": rim.config, "seed": seed, "lr": lr, "batch": batch, "loss": loss,
-                 "weighting": weighting, "schedule": repr(schedule),
+                 "weighting": weighting, "schedule": described(schedule),
                  "self_supervised": self_supervised}  # fmt: skip
         return fit(
             GradientTraining(

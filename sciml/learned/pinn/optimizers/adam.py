@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ...gradient import tensors
-from ...schedules import LinearDecay, Schedule
+from ...schedules import LinearDecay, Schedule, described
 from ..objective import Objective
 
 __all__ = ["Adam"]
@@ -54,7 +54,7 @@ class Adam:
         """Fresh points are what Adam is made for."""
 
     def settings(self) -> dict[str, Any]:
-        return {"lr": self.lr, "schedule": repr(self.schedule)}
+        return {"lr": self.lr, "schedule": described(self.schedule)}
 
     def state(self) -> dict[str, Any]:
         return {} if self._optimizer is None else {"optimizer": self._optimizer.state_dict()}
