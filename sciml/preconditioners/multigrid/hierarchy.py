@@ -15,7 +15,7 @@ import numpy as np
 
 from ...backends.grid import two_colourable
 from ...backends.kernels.numba import csr
-from ...backends.threads import parallel
+from ...backends.threads import parallel, slabs
 from .aggregation import aggregate, coarser_blocks
 
 __all__ = ["Coarsest", "SparseLevel", "Transfer", "coarsest_solve", "next_level"]
@@ -157,20 +157,27 @@ class Coarsest:
     inverse: np.ndarray | None
 
 
-def _count_then_fill(kernel, rows, columns_of_args, *args, grain):
-    """Run a two-pass CSR kernel: counts, prefix sum, values."""
+def _rows(kernel, room, rows: int, *args):
+    """CSR triple of a kernel that does not know beforehand how long its rows are.
+
+    ``room(start, stop, *args)`` bounds the entries of a range of rows; every thread writes into a part of its
+    own, and the gaps are closed afterwards. To count first would take nearly as long as the product itself.
+    """
+    rooms = parallel(room, rows, *args, grain=GRAIN_ROWS)
+    begins = np.cumsum([0, *rooms])
+    place = np.zeros(rows + 1, np.int64)
+    place[[start for start, _ in slabs(rows, len(rooms))]] = begins[:-1]
     ptr = np.zeros(rows + 1, np.int64)
-    idx, val = np.empty(0, np.int32), np.empty(0, np.float32)
-    parallel(kernel, rows, False, *columns_of_args, *args, ptr, idx, val, grain=grain)
+    idx, val = np.empty(begins[-1], np.int32), np.empty(begins[-1], np.float32)
+    counts = parallel(kernel, rows, *args, place, ptr, idx, val, grain=GRAIN_ROWS)
     np.cumsum(ptr, out=ptr)
-    idx, val = np.empty(ptr[-1], np.int32), np.empty(ptr[-1], np.float32)
-    parallel(kernel, rows, True, *columns_of_args, *args, ptr, idx, val, grain=grain)
-    return ptr, idx, val
+    used = [slice(begin, begin + count) for begin, count in zip(begins[:-1], counts, strict=True)]
+    return ptr, np.concatenate([idx[part] for part in used]), np.concatenate([val[part] for part in used])
 
 
-def sparse_product(rows, columns, A, B):
+def sparse_product(rows: int, columns: int, A, B):
     """CSR product of two CSR triples, rows in parallel."""
-    return _count_then_fill(csr.sparse_product, rows, (columns,), *A, *B, grain=GRAIN_ROWS)
+    return _rows(csr.sparse_product, csr.room_product, rows, columns, *A, *B)
 
 
 def next_level(
@@ -196,26 +203,16 @@ def next_level(
     diag = np.zeros(coarse, np.float32)
     mass = None
     if smooth:
-        P = _count_then_fill(
-            csr.smoothed_prolongator,
-            level.n,
-            (),
-            agg,
-            *A,
-            level.diag,
-            damping,
-            strength,
-            grain=GRAIN_ROWS,
-        )
+        args = (agg, *A, level.diag, damping, strength)
+        P = _rows(csr.smoothed_prolongator, csr.room_prolongator, level.n, *args)
         R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
         csr.transpose(*P, *R)
         hop.P, hop.R = P, R
         ptr, idx, val = sparse_product(coarse, coarse, R, sparse_product(level.n, coarse, A, P))
         parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, 1.0, diag, grain=GRAIN_ROWS)
     else:
-        ptr, idx, val = _count_then_fill(
-            csr.galerkin_constant, coarse, (coarse, hop.ptr, hop.members, agg), *A, grain=GRAIN_ROWS
-        )
+        args = (coarse, hop.ptr, hop.members, agg, *A)
+        ptr, idx, val = _rows(csr.galerkin_constant, csr.room_galerkin, coarse, *args)
         args = (ptr, idx, val, hop.ptr, hop.members, None, level.diag, coarse_scaling, diag)
         parallel(csr.diagonal, coarse, *args, grain=GRAIN_ROWS)
         if level.mass is not None:

@@ -19,6 +19,9 @@ __all__ = [
     "invert",
     "name_members",
     "residual",
+    "room_galerkin",
+    "room_product",
+    "room_prolongator",
     "smoothed_prolongator",
     "sparse_product",
     "spmv",
@@ -140,13 +143,23 @@ def name_members(start, stop, ptr, members, agg):
 
 
 @jit
+def room_galerkin(start, stop, columns, ptr, members, agg, indptr, indices, data):
+    """At least as many entries as `galerkin_constant` writes into rows start..stop."""
+    room = 0
+    for m in range(U(ptr[start]), U(ptr[stop])):
+        i = U(members[m])
+        room += indptr[i + U(1)] - indptr[i]
+    return room
+
+
+@jit
 def galerkin_constant(
-    start, stop, fill, columns, ptr, members, agg, indptr, indices, data, c_ptr, c_idx, c_val
+    start, stop, columns, ptr, members, agg, indptr, indices, data, place, c_ptr, c_idx, c_val
 ):
-    """Rows of ``P^T A P``, diagonal first, for the P of `agg`; counts in ``c_ptr[1:]`` first."""
+    """Rows of ``P^T A P``, diagonal first, for the P of `agg`: written and counted as in `sparse_product`."""
     where = np.full(columns, -1, np.int32)
+    first = begin = place[start]
     for row in range(start, stop):
-        begin = c_ptr[row] if fill else 0
         names = 1
         # Most entries stay inside the aggregate: their sum stays in a register.
         centre = 0.0
@@ -155,27 +168,22 @@ def galerkin_constant(
             for entry in range(U(indptr[i]), U(indptr[i + 1])):
                 column = agg[U(indices[entry])]
                 if column == row:
-                    if fill:
-                        centre += data[entry]
-                elif fill:
-                    at = where[column]
-                    if at < 0:
-                        where[column] = names
-                        c_idx[begin + names] = column
-                        c_val[begin + names] = data[entry]
-                        names += 1
-                    else:
-                        c_val[begin + at] += data[entry]
-                elif where[column] != row:
-                    # Counting: `where` holds the last row that met a column, so it need not be cleared.
-                    where[column] = row
+                    centre += data[entry]
+                    continue
+                at = where[column]
+                if at < 0:
+                    where[column] = names
+                    c_idx[begin + names] = column
+                    c_val[begin + names] = data[entry]
                     names += 1
-        if fill:
-            c_idx[begin], c_val[begin] = row, centre
-            for at in range(1, names):
-                where[c_idx[begin + at]] = -1
-        else:
-            c_ptr[row + 1] = names
+                else:
+                    c_val[begin + at] += data[entry]
+        c_idx[begin], c_val[begin] = row, centre
+        for at in range(1, names):
+            where[c_idx[begin + at]] = -1
+        c_ptr[row + 1] = names
+        begin += names
+    return begin - first
 
 
 @jit
@@ -241,10 +249,17 @@ def dense_product(a, x, y):
 
 
 @jit
+def room_prolongator(start, stop, agg, indptr, indices, data, diag, omega, theta):
+    """At least as many entries as `smoothed_prolongator` writes into rows start..stop."""
+    return indptr[stop] - indptr[start]
+
+
+@jit
 def smoothed_prolongator(
-    start, stop, fill, agg, indptr, indices, data, diag, omega, theta, p_ptr, p_idx, p_val
+    start, stop, agg, indptr, indices, data, diag, omega, theta, place, p_ptr, p_idx, p_val
 ):
-    """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`; counts in ``p_ptr[1:]`` first.
+    """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`: written and counted as in
+    `sparse_product`.
 
     F is A with entries below ``theta sqrt(a_ii a_jj)`` lumped onto its diagonal D. It keeps the
     row sums of A, so constants are still interpolated exactly, and keeps coarse operators sparse.
@@ -253,6 +268,7 @@ def smoothed_prolongator(
     for i in range(start, stop):
         longest = max(longest, indptr[i + 1] - indptr[i] + 1)
     columns, values = np.empty(longest, np.int64), np.empty(longest)
+    first = begin = place[start]
     for i in range(start, stop):
         count = 0
         if agg[i] >= 0:
@@ -278,47 +294,55 @@ def smoothed_prolongator(
                         columns[at], values[at] = target, 0.0
                         count += 1
                     values[at] -= inverse * (data[entry] if j != i else centre)
-        if fill:
-            for at in range(count):
-                p_idx[p_ptr[i] + at], p_val[p_ptr[i] + at] = columns[at], values[at]
-        else:
-            p_ptr[i + 1] = count
+        for at in range(count):
+            p_idx[begin + at], p_val[begin + at] = columns[at], values[at]
+        p_ptr[i + 1] = count
+        begin += count
+    return begin - first
 
 
 @jit
-def sparse_product(start, stop, fill, columns, a_ptr, a_idx, a_val, b_ptr, b_idx, b_val, c_ptr, c_idx, c_val):
-    """Rows start..stop of ``C = A B``, sums in double precision; counts in ``c_ptr[1:]`` first."""
-    where = np.full(columns, -1, np.int64)
-    longest = 1
-    if fill:
-        for i in range(start, stop):
-            longest = max(longest, c_ptr[i + 1] - c_ptr[i])
-    sums = np.zeros(longest)
+def room_product(start, stop, columns, a_ptr, a_idx, a_val, b_ptr, b_idx, b_val):
+    """At least as many entries as `sparse_product` writes into rows start..stop."""
+    room = 0
+    for entry in range(U(a_ptr[start]), U(a_ptr[stop])):
+        k = U(a_idx[entry])
+        room += b_ptr[k + U(1)] - b_ptr[k]
+    return room
+
+
+@jit
+def sparse_product(
+    start, stop, columns, a_ptr, a_idx, a_val, b_ptr, b_idx, b_val, place, c_ptr, c_idx, c_val
+):
+    """Rows start..stop of ``C = A B``, sums in double precision.
+
+    They are written one after the other from ``place[start]`` on, and their lengths to ``c_ptr[1:]``. Returns
+    the number of entries.
+    """
+    where = np.full(columns, -1, np.int32)
+    sums = np.empty(columns)
+    first = begin = place[start]
     for i in range(start, stop):
-        begin = c_ptr[i] if fill else 0
         count = 0
         for ea in range(U(a_ptr[i]), U(a_ptr[i + 1])):
             k = U(a_idx[ea])
             a = np.float64(a_val[ea])
             for eb in range(U(b_ptr[k]), U(b_ptr[k + U(1)])):
                 j = U(b_idx[eb])
-                if fill:
-                    at = where[j]
-                    if at < 0:
-                        where[j] = at = count
-                        c_idx[begin + count] = j
-                        sums[count] = 0.0
-                        count += 1
-                    sums[at] += a * b_val[eb]
-                elif where[j] != i:
-                    where[j] = i
+                at = where[j]
+                if at < 0:
+                    where[j] = at = count
+                    c_idx[begin + count] = j
+                    sums[count] = 0.0
                     count += 1
-        if fill:
-            for at in range(count):
-                c_val[begin + at] = sums[at]
-                where[c_idx[begin + at]] = -1
-        else:
-            c_ptr[i + 1] = count
+                sums[at] += a * b_val[eb]
+        for at in range(count):
+            c_val[begin + at] = sums[at]
+            where[c_idx[begin + at]] = -1
+        c_ptr[i + 1] = count
+        begin += count
+    return begin - first
 
 
 @jit
