@@ -10,7 +10,10 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from sciml.backends.kernels.numba import paired, smoothers
+from sciml.backends.threads import use_threads
 from sciml.preconditioners.multigrid import Multigrid
+from sciml.preconditioners.multigrid.blocks import BlockLevel
+from sciml.problems import poisson
 
 from .grid_systems import SYSTEMS, GridSystem
 
@@ -89,6 +92,52 @@ def test_smoothed_levels_are_galerkin(name):
         np.testing.assert_allclose(
             A_coarse.toarray(), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max()
         )
+
+
+def as_matrix(triple, n):
+    ptr, idx, val = triple
+    return sp.csr_matrix((val, idx, ptr), shape=(n, n)).toarray()
+
+
+@pytest.mark.parametrize("split", [True, False], ids=["split", "textbook"])
+@pytest.mark.parametrize("width", [2, 4])
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_second_coarse_level_is_that_of_the_matrix_of_the_first(name, width, split):
+    level = Multigrid(SYSTEMS[name](), coarsest_size=1).levels[0]
+    if not isinstance(level, BlockLevel):
+        pytest.skip("the first coarse level needs more than two colours: it is a matrix already")
+    matrix = level.sparse()
+    factors = tuple(width if n > 1 else 1 for n in level.block_shape)
+    shape = tuple(-(-n // f) for n, f in zip(level.block_shape, factors, strict=True))
+    got = level.joined(factors, shape, strength=0.005, split=split)
+    expected = matrix.joined(factors, shape, strength=0.005, split=split)
+    np.testing.assert_array_equal(got.agg, expected.agg)
+    np.testing.assert_array_equal(got.block_of, expected.block_of)
+    np.testing.assert_array_equal(got.ptr, expected.ptr)
+    np.testing.assert_array_equal(got.agg[got.members], expected.agg[expected.members])
+    A = as_matrix(level.galerkin(got), got.count)
+    np.testing.assert_allclose(A, as_matrix(matrix.galerkin(expected), got.count), rtol=2e-6, atol=1e-6)
+    assert level.smoothing_suffices() == matrix.smoothing_suffices()
+
+
+@pytest.mark.parametrize("shape", [(64, 64, 64), (400, 400)], ids=["3d", "2d"])
+def test_set_up_is_the_same_on_any_number_of_threads(shape):
+    system = poisson(shape, obstacles="porous", seed=3).A
+    made = []
+    for threads in (1, 3):
+        with use_threads(threads):
+            made.append(Multigrid(system).level_matrices())
+    for (A, P), (B, Q) in zip(*made, strict=True):
+        assert abs(A - B).max() == 0
+        assert P is None or abs(P - Q).max() == 0
+
+
+@pytest.mark.parametrize("shift", [0.0, 0.1, 1e3])
+def test_a_large_shift_needs_no_coarser_level(shift):
+    system = GridSystem(np.ones((16, 16, 16)), ("DD",) * 3, shift=shift)
+    levels = Multigrid(system, coarsest_size=1).levels
+    assert (len(levels) == 1) == (shift == 1e3)
+    assert levels[0].smoothing_suffices() == (shift == 1e3)
 
 
 def jumping(shape, contrast, seed=0):

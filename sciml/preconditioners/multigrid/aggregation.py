@@ -11,7 +11,7 @@ from ...backends.grid import GRAIN_CELLS
 from ...backends.kernels.numba import csr
 from ...backends.threads import parallel, slabs
 
-__all__ = ["Aggregates", "aggregate", "block_factors", "coarser_blocks"]
+__all__ = ["Aggregates", "aggregate", "block_factors", "coarser_blocks", "collected"]
 
 
 def block_factors(shape, weights) -> tuple[int, int, int]:
@@ -77,7 +77,14 @@ def aggregate(block_of, coarse_shape, A, diag, *, strength: float, split: bool, 
     stop, members, block = (np.empty(rows, np.int32) for _ in range(3))
     args = (start, by_block, block_of, *A, diag, strength, split, agg, stop, members, block)
     found = parallel(csr.aggregate, blocks, *args, grain=GRAIN_CELLS)
-    # Every thread has written from the first unknown of its blocks on: close the gaps.
+    return collected(found, blocks, start, stop, members, block, agg)
+
+
+def collected(found, blocks: int, start, stop, members, block, agg) -> Aggregates:
+    """Close the gaps between what threads have written, each from the `start` of its first block on.
+
+    `found` has the numbers of aggregates and of members of every thread; `agg` is filled in.
+    """
     parts, before = [], 0
     for (begin, _), (coarse, count) in zip(slabs(blocks, len(found)), found, strict=True):
         at = start[begin]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from ...backends.grid import GRAIN_CELLS, Grid, two_colourable
-from ...backends.kernels.numba import coarsen, components, paired
+from ...backends.kernels.numba import coarsen, components, paired, regroup
 from ...backends.threads import parallel
-from .hierarchy import GRAIN_ROWS, SparseLevel
+from .aggregation import Aggregates, collected
+from .hierarchy import GRAIN_ROWS, SparseLevel, packed_rows
 
 __all__ = ["BlockLevel", "first_coarse_level"]
 
@@ -74,37 +76,75 @@ class BlockLevel:
         t = np.float32
         return (self.block_shape, self.periodic, self.q, t(0), t(1), t(-1), (t(1), t(1), t(1)), self.faces)
 
-    def sparse(self) -> SparseLevel:
-        """The same level in CSR."""
+    @cached_property
+    def _rows(self) -> tuple[Any, ...]:
+        """The level tuple of `sciml.backends.kernels.numba.regroup`."""
+        fix_row = np.searchsorted(self.extras[1], self._row_starts)
+        return (self.block_shape, self.periodic, self.faces, self.q, fix_row, self.extras)
+
+    @property
+    def _row_starts(self) -> np.ndarray:
+        """Number of the first block of every row of blocks, and of all blocks."""
         m0, m1, m2 = self.block_shape
-        grain = max(1, GRAIN_ROWS // max(1, m1 * m2))
-        indptr = np.zeros(self.n + 1, np.int64)
-        indices, data = np.empty(0, np.int32), np.empty(0, np.float32)
-        for fill in (False, True):
-            args = (
-                fill,
-                self.block_shape,
-                self.periodic,
-                *self.faces,
-                self.q,
-                self.extras,
-                indptr,
-                indices,
-                data,
-            )
-            parallel(coarsen.level_rows, m0, *args, grain=grain)
-            if not fill:
-                np.cumsum(indptr, out=indptr)
-                indices, data = np.empty(indptr[-1], np.int32), np.empty(indptr[-1], np.float32)
-        first = self.extras[-1]
+        return np.arange(m0 * m1 + 1) * m2
+
+    @property
+    def diag(self) -> np.ndarray:
+        """Diagonal; 0 where there is no unknown."""
         diag = np.zeros(self.n, np.float32)
         np.maximum(self.q, 0, out=diag[: self.q.size])
-        diag[first:] = self.extras[11]
+        diag[self.extras[-1] :] = self.extras[11]
+        return diag
+
+    def smoothing_suffices(self) -> bool:
+        """See `SparseLevel.smoothing_suffices`."""
+        return all(parallel(regroup.diagonally_dominant, self.n, self._rows, 0.7, grain=GRAIN_ROWS))
+
+    def joined(self, factors, coarse_shape, *, strength: float, split: bool) -> Aggregates:
+        """The unknowns of blocks of blocks that are connected inside them."""
+        (_, m1, m2), (f0, f1, _) = self.block_shape, factors
+        extra_row = np.searchsorted(self.extra_block, self._row_starts)
+        # Extra unknowns of a coarse row, and from which place on it writes.
+        row = self.extra_block // m2
+        coarse_row = row // m1 // f0 * coarse_shape[1] + row % m1 // f1
+        rows = coarse_shape[0] * coarse_shape[1]
+        extras = np.bincount(coarse_row, minlength=rows)
+        place = np.concatenate([[0], np.cumsum(extras + f0 * f1 * m2)])
+        stop, members, block = (np.empty(place[-1], np.int32) for _ in range(3))
+        found = parallel(
+            regroup.join, rows, self._rows, tuple(factors), coarse_shape, strength, split, place,
+            self.extra_block, extra_row, stop, members, block, grain=max(1, GRAIN_ROWS // m2),
+        )  # fmt: skip
+        agg = np.full(self.n, -1, np.int32)
+        return collected(found, rows, place, stop, members, block, agg)
+
+    def galerkin(self, joined: Aggregates):
+        """See `SparseLevel.galerkin`."""
+        args = (joined.count, joined.ptr, joined.members, joined.agg, self._rows)
+
+        def room(start, stop, columns, ptr, *_):
+            return 7 * int(ptr[stop] - ptr[start]) + self._irregular
+
+        return packed_rows(regroup.galerkin, room, joined.count, *args)
+
+    @property
+    def _irregular(self) -> int:
+        """Entries of the level that are not those of its stencil."""
+        return self.extras[4].size + self.extras[9].size + self.extra_block.size
+
+    def sparse(self) -> SparseLevel:
+        """The same level in CSR."""
+
+        def room(start, stop, *_):
+            return 7 * (stop - start) + self._irregular
+
+        indptr, indices, data = packed_rows(regroup.level_rows, room, self.n, self._rows)
+        m2, first = self.block_shape[2], self.extras[-1]
         block_of = np.zeros(self.n, np.int32)
         first_of_row = np.arange(0, self.q.size, m2, dtype=np.int32)
         np.add.outer(first_of_row, paired.natural_cells(m2), out=block_of[: self.q.size].reshape(-1, m2))
         block_of[first:] = self.extra_block
-        return SparseLevel(indptr, indices, data, diag, block_of, self.block_shape, self.mass)
+        return SparseLevel(indptr, indices, data, self.diag, block_of, self.block_shape, self.mass)
 
 
 def first_coarse_level(

@@ -16,9 +16,9 @@ import numpy as np
 from ...backends.grid import two_colourable
 from ...backends.kernels.numba import csr
 from ...backends.threads import parallel, slabs
-from .aggregation import aggregate, coarser_blocks
+from .aggregation import Aggregates, aggregate, coarser_blocks
 
-__all__ = ["Coarsest", "SparseLevel", "Transfer", "coarsest_solve", "next_level"]
+__all__ = ["Coarsest", "SparseLevel", "Transfer", "coarsest_solve", "next_level", "packed_rows"]
 
 # Fewer rows are not worth waking another thread for.
 GRAIN_ROWS = 1_500
@@ -68,6 +68,21 @@ class SparseLevel:
             self.order,
         )
         return sum(a.nbytes for a in arrays)
+
+    def sparse(self) -> SparseLevel:
+        """This level; `BlockLevel` makes one."""
+        return self
+
+    def joined(self, factors, coarse_shape, *, strength: float, split: bool) -> Aggregates:
+        """The unknowns of blocks of blocks that are connected inside them."""
+        block_of = coarser_blocks(self.block_of, self.block_shape, factors, coarse_shape)
+        A = (self.indptr, self.indices, self.data)
+        return aggregate(block_of, coarse_shape, A, self.diag, strength=strength, split=split)
+
+    def galerkin(self, joined: Aggregates):
+        """CSR triple of ``P^T A P``, diagonal first, for the piecewise constant P of the aggregates."""
+        args = (joined.count, joined.ptr, joined.members, joined.agg, self.indptr, self.indices, self.data)
+        return packed_rows(csr.galerkin_constant, csr.room_galerkin, joined.count, *args)
 
     def pieces(self) -> float:
         """Unknowns beyond the first in their block, as a share of all: how much walls cut up the level."""
@@ -157,7 +172,7 @@ class Coarsest:
     inverse: np.ndarray | None
 
 
-def _rows(kernel, room, rows: int, *args):
+def packed_rows(kernel, room, rows: int, *args):
     """CSR triple of a kernel that does not know beforehand how long its rows are.
 
     ``room(start, stop, *args)`` bounds the entries of a range of rows; every thread writes into a part of its
@@ -177,11 +192,11 @@ def _rows(kernel, room, rows: int, *args):
 
 def sparse_product(rows: int, columns: int, A, B):
     """CSR product of two CSR triples, rows in parallel."""
-    return _rows(csr.sparse_product, csr.room_product, rows, columns, *A, *B)
+    return packed_rows(csr.sparse_product, csr.room_product, rows, columns, *A, *B)
 
 
 def next_level(
-    level: SparseLevel,
+    level,
     factors,
     *,
     split: bool,
@@ -191,11 +206,10 @@ def next_level(
     damping: float,
 ):
     """Aggregate a level by blocks of its blocks; returns the transfer and the Galerkin level, or None."""
-    shape = level.block_shape
-    coarse_shape = tuple(-(-n // f) for n, f in zip(shape, factors, strict=True))
-    block_of = coarser_blocks(level.block_of, shape, factors, coarse_shape)
-    A = (level.indptr, level.indices, level.data)
-    joined = aggregate(block_of, coarse_shape, A, level.diag, strength=strength, split=split)
+    if smooth:
+        level = level.sparse()
+    coarse_shape = tuple(-(-n // f) for n, f in zip(level.block_shape, factors, strict=True))
+    joined = level.joined(factors, coarse_shape, strength=strength, split=split)
     agg, coarse = joined.agg, joined.count
     if coarse == 0:
         return None
@@ -203,16 +217,16 @@ def next_level(
     diag = np.zeros(coarse, np.float32)
     mass = None
     if smooth:
-        args = (agg, *A, level.diag, damping, strength)
-        P = _rows(csr.smoothed_prolongator, csr.room_prolongator, level.n, *args)
+        A = (level.indptr, level.indices, level.data)
+        settings = (agg, *A, level.diag, damping, strength)
+        P = packed_rows(csr.smoothed_prolongator, _as_many_as_in_A, level.n, *settings)
         R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
         csr.transpose(*P, *R)
         hop.P, hop.R = P, R
         ptr, idx, val = sparse_product(coarse, coarse, R, sparse_product(level.n, coarse, A, P))
         parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, 1.0, diag, grain=GRAIN_ROWS)
     else:
-        args = (coarse, hop.ptr, hop.members, agg, *A)
-        ptr, idx, val = _rows(csr.galerkin_constant, csr.room_galerkin, coarse, *args)
+        ptr, idx, val = level.galerkin(joined)
         args = (ptr, idx, val, hop.ptr, hop.members, None, level.diag, coarse_scaling, diag)
         parallel(csr.diagonal, coarse, *args, grain=GRAIN_ROWS)
         if level.mass is not None:
@@ -220,6 +234,10 @@ def next_level(
             diag += ((1 - coarse_scaling) * mass).astype(np.float32)
             val[ptr[:-1]] = diag
     return hop, SparseLevel(ptr, idx, val, diag, joined.block_of, coarse_shape, mass)
+
+
+def _as_many_as_in_A(start, stop, agg, indptr, *_):
+    return indptr[stop] - indptr[start]
 
 
 def coarsest_solve(level: SparseLevel) -> Coarsest:

@@ -142,7 +142,7 @@ class Multigrid(CompiledCycle, BaseOperator):
             return
         # Constant weights are exact in float64; those of faces are shared with the cycle.
         exact = grid.stencil(np.float64, self._unit) if grid.faces is None else natural
-        self.blocks, block_level = first_coarse_level(
+        self.blocks, first = first_coarse_level(
             grid,
             exact,
             factors,
@@ -152,15 +152,16 @@ class Multigrid(CompiledCycle, BaseOperator):
             strength=self.strength,
         )
         self._stencil = grid.pair(natural)
-        level = block_level.sparse()
-        self.levels = [block_level]
-        if level.unknowns <= self.coarsest_size or not block_level.two_colourable:
+        level: BlockLevel | SparseLevel = first
+        if first.unknowns <= self.coarsest_size or not first.two_colourable:
             # Solved directly, or smoothed with more than two colours: either way in CSR.
-            level.colour(not block_level.coupled, grid.periodic)
-            self.levels = [level]
+            matrix = first.sparse()
+            matrix.colour(not first.coupled, grid.periodic)
+            level = matrix
+        self.levels = [level]
         self._coarsen(level, factors, weights, shift, grid.periodic)
 
-    def _coarsen(self, level: SparseLevel, factors, weights, shift: float, periodic) -> None:
+    def _coarsen(self, level, factors, weights, shift: float, periodic) -> None:
         """The levels below `level`, the last one there is, and the direct solve on the coarsest."""
         while level.unknowns > self.coarsest_size and len(self.levels) < MAX_LEVELS:
             if shift > 0 and level.smoothing_suffices():

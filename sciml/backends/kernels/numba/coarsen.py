@@ -21,7 +21,6 @@ __all__ = [
     "coarse_diagonal",
     "coarse_stencil",
     "extra_rows",
-    "level_rows",
 ]
 
 
@@ -313,73 +312,3 @@ def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
             )
             weight += _weight(axis, False, at, at, w, faces)
     return weight
-
-
-@jit
-def level_rows(start, stop, fill, coarse_shape, periodic, g0, g1, g2, qc, extras, indptr, indices, data):
-    """CSR rows (diagonal first) of the first coarse level (paired); counts in ``indptr[1:]`` first."""
-    _, m1, m2 = coarse_shape
-    evens = (m2 + 1) // 2
-    (
-        fix_start,
-        fix_slot,
-        _,
-        fix_ptr,
-        fix_col,
-        fix_weight,
-        ex_start,
-        _,
-        ex_ptr,
-        ex_col,
-        ex_weight,
-        ex_diag,
-        first,
-    ) = extras
-    for i in range(start, stop):
-        fix, fix_stop = fix_start[i], fix_start[i + 1]
-        for j in range(m1):
-            for place in range(m2):
-                b = (i * m1 + j) * m2 + place
-                if qc[b] < 0:
-                    continue
-                k = 2 * place if place < evens else 2 * (place - evens) + 1
-                at = indptr[b]
-                count = 1
-                if fill:
-                    indices[at], data[at] = b, qc[b]
-                for axis in range(3):
-                    m = coarse_shape[axis]
-                    block = (i, j, k)[axis]
-                    for side in (0, 1):
-                        c = block + 2 * side - 1
-                        if c < 0 or c >= m:
-                            if not periodic[axis] or m == 1:
-                                continue
-                            c %= m
-                        ii = c if axis == 0 else i
-                        jj = c if axis == 1 else j
-                        kk = c if axis == 2 else k
-                        other = (ii * m1 + jj) * m2 + (kk >> 1) + (kk & 1) * evens
-                        at_face = other if side else b
-                        weight = (g0[at_face], g1[at_face], g2[at_face])[axis]
-                        if weight > 0:
-                            if fill:
-                                indices[at + count], data[at + count] = other, -weight
-                            count += 1
-                if fix < fix_stop and fix_slot[fix] == b:
-                    for entry in range(fix_ptr[fix], fix_ptr[fix + 1]):
-                        if fill:
-                            indices[at + count], data[at + count] = fix_col[entry], -fix_weight[entry]
-                        count += 1
-                    fix += 1
-                if not fill:
-                    indptr[b + 1] = count
-        for e in range(ex_start[i], ex_start[i + 1]):
-            at = indptr[first + e]
-            if not fill:
-                indptr[first + e + 1] = ex_ptr[e + 1] - ex_ptr[e] + 1
-                continue
-            indices[at], data[at] = first + e, ex_diag[e]
-            for entry in range(ex_ptr[e], ex_ptr[e + 1]):
-                at += 1
-                indices[at], data[at] = ex_col[entry], -ex_weight[entry]

@@ -21,7 +21,6 @@ __all__ = [
     "residual",
     "room_galerkin",
     "room_product",
-    "room_prolongator",
     "smoothed_prolongator",
     "sparse_product",
     "spmv",
@@ -246,12 +245,6 @@ def dense_product(a, x, y):
         for j in range(U(a.shape[1])):
             s += a[i, j] * x[j]
         y[i] = s
-
-
-@jit
-def room_prolongator(start, stop, agg, indptr, indices, data, diag, omega, theta):
-    """At least as many entries as `smoothed_prolongator` writes into rows start..stop."""
-    return indptr[stop] - indptr[start]
 
 
 @jit

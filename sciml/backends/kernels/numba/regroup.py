@@ -1,0 +1,304 @@
+"""From the first coarse level to the next, without a matrix in between.
+
+The first coarse level is a stencil on the grid of blocks and the couplings of extra unknowns beside it (see
+`BlockLevel`, in the paired numbering). A kernel here makes the row it needs on the spot: the level has an
+eighth of the grid's unknowns in space but a quarter in the plane, and its matrix would cost as much to write
+as several cycles.
+
+`level` is the tuple ``(block_shape, periodic, faces, q, fix_row, extras)``; ``fix_row`` says where the
+couplings of a row of blocks begin in the lists of `extras`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .common import U, jit
+
+__all__ = ["diagonally_dominant", "galerkin", "join", "level_rows"]
+
+LONGEST = 96
+"""More entries than a row can have: a block has 24 faces to its six neighbours, and 7 further components."""
+
+BATCH = 512
+"""Rows made at a time: few enough to stay in a cache, many enough to hide the call."""
+
+
+@jit
+def rows_of(which, begin, count, level, ptr, idx, val):
+    """The rows ``which[:count]`` (``begin, begin + 1, ...`` if it is None) in CSR, the diagonal first.
+
+    Row r owns the entries ``ptr[r]`` to ``ptr[r + 1]``.
+    """
+    (m0, m1, m2), periodic, (g0, g1, g2), q, fix_row, extras = level
+    _, fix_slot, _, fix_ptr, fix_col, fix_weight, _, _, ex_ptr, ex_col, ex_weight, ex_diag, first = extras
+    evens, plane = (m2 + 1) >> 1, m1 * m2
+    at = 0
+    for r in range(count):
+        u = np.int64(begin + r) if which is None else np.int64(which[r])
+        ptr[r] = at
+        if u >= first:
+            e = u - first
+            idx[at], val[at] = u, ex_diag[e]
+            at += 1
+            for entry in range(ex_ptr[e], ex_ptr[e + 1]):
+                idx[at], val[at] = ex_col[entry], -ex_weight[entry]
+                at += 1
+            continue
+        if u >= q.size or q[u] < 0:
+            continue
+        idx[at], val[at] = u, q[u]
+        at += 1
+        # Division of 32-bit numbers is several times faster than of 64-bit ones.
+        row = np.int64(np.uint32(u) // np.uint32(m2))
+        place = u - row * m2
+        i = np.int64(np.uint32(row) // np.uint32(m1))
+        j = row - i * m1
+        # Faces belong to the block above them: its weight is 0 where there is no neighbour below.
+        if g0[u] > 0:
+            idx[at], val[at] = u - plane if i > 0 else u + (m0 - 1) * plane, -g0[u]
+            at += 1
+        if i + 1 < m0 or periodic[0]:
+            other = u + plane if i + 1 < m0 else u - i * plane
+            if g0[other] > 0:
+                idx[at], val[at] = other, -g0[other]
+                at += 1
+        if g1[u] > 0:
+            idx[at], val[at] = u - m2 if j > 0 else u + (m1 - 1) * m2, -g1[u]
+            at += 1
+        if j + 1 < m1 or periodic[1]:
+            other = u + m2 if j + 1 < m1 else u - j * m2
+            if g1[other] > 0:
+                idx[at], val[at] = other, -g1[other]
+                at += 1
+        k = 2 * place if place < evens else 2 * (place - evens) + 1
+        if g2[u] > 0:
+            below = k - 1 if k > 0 else m2 - 1
+            idx[at], val[at] = row * m2 + (below >> 1) + (below & 1) * evens, -g2[u]
+            at += 1
+        if k + 1 < m2 or periodic[2]:
+            above = k + 1 if k + 1 < m2 else 0
+            other = row * m2 + (above >> 1) + (above & 1) * evens
+            if g2[other] > 0:
+                idx[at], val[at] = other, -g2[other]
+                at += 1
+        lo, end = fix_row[row], fix_row[row + 1]
+        hi = end
+        while lo < hi:
+            middle = (lo + hi) >> 1
+            if fix_slot[middle] < u:
+                lo = middle + 1
+            else:
+                hi = middle
+        if lo < end and fix_slot[lo] == u:
+            for entry in range(fix_ptr[lo], fix_ptr[lo + 1]):
+                idx[at], val[at] = fix_col[entry], -fix_weight[entry]
+                at += 1
+    ptr[count] = at
+
+
+@jit
+def _buffers(rows):
+    return (
+        np.empty(rows + 1, np.int64),
+        np.empty(rows * LONGEST, np.int32),
+        np.empty(rows * LONGEST, np.float32),
+    )
+
+
+@jit
+def level_rows(start, stop, level, place, ptr, idx, val):
+    """The level in CSR: rows start..stop, written and counted as in `csr.sparse_product`."""
+    row_ptr = np.empty(BATCH + 1, np.int64)
+    at = place[start]
+    for begin in range(start, stop, BATCH):
+        count = min(BATCH, stop - begin)
+        rows_of(None, begin, count, level, row_ptr, idx[at:], val[at:])
+        for r in range(count):
+            ptr[begin + r + 1] = row_ptr[r + 1] - row_ptr[r]
+        at += row_ptr[count]
+    return at - place[start]
+
+
+@jit
+def diagonally_dominant(start, stop, level, share):
+    """Whether in rows start..stop what is off the diagonal sums to no more than a share of it."""
+    ptr, idx, val = _buffers(BATCH)
+    for begin in range(start, stop, BATCH):
+        count = min(BATCH, stop - begin)
+        rows_of(None, begin, count, level, ptr, idx, val)
+        for r in range(count):
+            outside = 0.0
+            for entry in range(ptr[r] + 1, ptr[r + 1]):
+                outside -= val[entry]
+            if ptr[r] < ptr[r + 1] and val[ptr[r]] > 0 and outside > share * val[ptr[r]]:
+                return False
+    return True
+
+
+@jit
+def _unite(a, b, label, count):
+    """Give two nodes, and all that are joined to them, the smaller of their labels."""
+    low, high = min(label[a], label[b]), max(label[a], label[b])
+    if low != high:
+        for v in range(count):
+            if label[v] == high:
+                label[v] = low
+
+
+@jit
+def join(
+    start, stop, level, factors, coarse_shape, theta, split, place, extra_block, extra_row,
+    stop_of, members, block,
+):  # fmt: skip
+    """Join the unknowns of larger blocks that are connected inside them, over the coarse rows start..stop.
+
+    As `csr.aggregate` does for matrices: connected are i, j with ``-a_ij > theta sqrt(a_ii a_jj)``, unknowns
+    without any neighbour are left out, and what is found is written from ``place[start]`` on. ``extra_row``
+    says which extra unknowns (of the blocks ``extra_block``) a row of blocks has. Returns the numbers of
+    aggregates and of members.
+    """
+    (m0, m1, m2), periodic, (g0, g1, g2), q, _, extras = level
+    ex_ptr, ex_col, ex_weight, ex_diag, first = extras[8], extras[9], extras[10], extras[11], extras[12]
+    f0, f1, f2 = factors
+    evens = (m2 + 1) >> 1
+    # One regular unknown in a block, and at most seven extra ones.
+    node = np.empty(8 * f0 * f1 * f2, np.int64)
+    diag = np.empty(node.size, np.float32)
+    label = np.empty(node.size, np.int64)
+    paired_up = np.empty(node.size, np.bool_)
+    local = np.empty((f0, f1, f2), np.int64)
+    cursor = np.empty((f0, f1), np.int64)
+    row_ptr, idx, val = _buffers(1)
+    begin = place[start]
+    coarse = written = 0
+    for coarse_row in range(start, stop):
+        i0, j0 = coarse_row // coarse_shape[1] * f0, coarse_row % coarse_shape[1] * f1
+        rows0, rows1 = min(f0, m0 - i0), min(f1, m1 - j0)
+        for di in range(rows0):
+            for dj in range(rows1):
+                cursor[di, dj] = extra_row[(i0 + di) * m1 + j0 + dj]
+        for coarse_k in range(coarse_shape[2]):
+            k0 = coarse_k * f2
+            rows2 = min(f2, m2 - k0)
+            count = 0
+            for di in range(rows0):
+                for dj in range(rows1):
+                    o = ((i0 + di) * m1 + j0 + dj) * m2
+                    for dk in range(rows2):
+                        k = k0 + dk
+                        u = o + (k >> 1) + (k & 1) * evens
+                        if q[u] >= 0:
+                            node[count], diag[count], local[di, dj, dk] = u, q[u], count
+                            count += 1
+                        else:
+                            local[di, dj, dk] = -1
+            regular = count
+            for di in range(rows0):
+                for dj in range(rows1):
+                    row = (i0 + di) * m1 + j0 + dj
+                    c, end = cursor[di, dj], extra_row[row + 1]
+                    while c < end and extra_block[c] < row * m2 + k0 + rows2:
+                        node[count], diag[count] = first + c, ex_diag[c]
+                        count += 1
+                        c += 1
+                    cursor[di, dj] = c
+            for v in range(count):
+                label[v], paired_up[v] = v, False
+            for di in range(rows0):
+                for dj in range(rows1):
+                    for dk in range(rows2):
+                        a = local[di, dj, dk]
+                        if a < 0:
+                            continue
+                        for axis in range(3):
+                            at = (di, dj, dk)[axis] + 1
+                            if at == (rows0, rows1, rows2)[axis]:
+                                # A block as wide as a periodic axis also meets itself across the wrap.
+                                m = (m0, m1, m2)[axis]
+                                if not periodic[axis] or m == 1 or at < m:
+                                    continue
+                                at = 0
+                            b = local[
+                                at if axis == 0 else di, at if axis == 1 else dj, at if axis == 2 else dk
+                            ]
+                            if b < 0:
+                                continue
+                            upper = U(node[b])
+                            weight = (g0[upper], g1[upper], g2[upper])[axis]
+                            if weight > 0:
+                                paired_up[a] = paired_up[b] = True
+                                if weight > theta * np.sqrt(diag[a] * diag[b]):
+                                    _unite(a, b, label, count)
+            for a in range(regular, count):
+                e = node[a] - first
+                for entry in range(ex_ptr[e], ex_ptr[e + 1]):
+                    b = 0
+                    while b < count and node[b] != ex_col[entry]:
+                        b += 1
+                    if b < count:
+                        paired_up[a] = paired_up[b] = True
+                        if ex_weight[entry] > theta * np.sqrt(diag[a] * diag[b]):
+                            _unite(a, b, label, count)
+            for v in range(count):
+                if not paired_up[v]:
+                    rows_of(node[v:], 0, 1, level, row_ptr, idx, val)
+                if not paired_up[v] and row_ptr[1] < 2:
+                    label[v] = -1
+                elif not split:
+                    label[v] = count
+            for name in range(count + 1):
+                # The first of its members names an aggregate; the one of all that are not split is `count`.
+                if (split or name < count) and (name == count or label[name] != name):
+                    continue
+                before = written
+                for v in range(count):
+                    if label[v] == name:
+                        members[begin + written] = node[v]
+                        written += 1
+                if written > before:
+                    stop_of[begin + coarse] = written
+                    block[begin + coarse] = coarse_row * coarse_shape[2] + coarse_k
+                    coarse += 1
+    return coarse, written
+
+
+@jit
+def galerkin(start, stop, columns, ptr, members, agg, level, place, c_ptr, c_idx, c_val):
+    """Rows of ``P^T A P``, diagonal first: what `csr.galerkin_constant` does for matrices."""
+    longest = 0
+    for row in range(start, stop):
+        longest = max(longest, ptr[row + 1] - ptr[row])
+    row_ptr, idx, val = _buffers(BATCH + longest)
+    where = np.full(columns, -1, np.int32)
+    first = begin = place[start]
+    batch = start
+    while batch < stop:
+        # As many aggregates as make up a batch of rows.
+        offset, last = ptr[batch], batch + 1
+        while last < stop and ptr[last] - offset < BATCH:
+            last += 1
+        rows_of(members[offset:], 0, ptr[last] - offset, level, row_ptr, idx, val)
+        for row in range(batch, last):
+            names = 1
+            centre = 0.0
+            for entry in range(row_ptr[ptr[row] - offset], row_ptr[ptr[row + 1] - offset]):
+                column = agg[U(idx[entry])]
+                if column == row:
+                    centre += val[entry]
+                    continue
+                at = where[column]
+                if at < 0:
+                    where[column] = names
+                    c_idx[begin + names] = column
+                    c_val[begin + names] = val[entry]
+                    names += 1
+                else:
+                    c_val[begin + at] += val[entry]
+            c_idx[begin], c_val[begin] = row, centre
+            for at in range(1, names):
+                where[c_idx[begin + at]] = -1
+            c_ptr[row + 1] = names
+            begin += names
+        batch = last
+    return begin - first
