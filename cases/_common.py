@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,21 +13,40 @@ from rich.table import Table
 from sciml.measure.record import claim, record, write_json
 from sciml.measure.terminal import console, progress
 
-__all__ = ["Case", "claim", "parser", "progress", "show"]
+__all__ = ["Case", "claim", "output", "parser", "progress", "show"]
+
+
+def output(path: str) -> Path:
+    """The type of an option that names a file to write; records do not keep it."""
+    return Path(path)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Keeps the words that were typed, as ``words``."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        given, unknown = super().parse_known_args(words, namespace)
+        outputs = {
+            option for action in self._actions if action.type is output for option in action.option_strings
+        }
+        for option in outputs.intersection(words):
+            at = words.index(option)
+            del words[at : at + 2]
+        given.words = [word for word in words if word.split("=")[0] not in outputs]
+        return given, unknown
 
 
 def parser(description: str | None, backends: Sequence[str] = ("numpy",)) -> argparse.ArgumentParser:
     """The arguments all cases take; a case may add its own."""
-    arguments = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    arguments = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument(
         "--size", choices=("small", "paper"), default="small", help="small ends within a minute or so"
     )
     arguments.add_argument("--seed", type=int, default=0)
     arguments.add_argument("--backend", choices=tuple(backends), default="numpy")
-    arguments.add_argument("--json", type=Path, help="save everything measured here")
-    arguments.add_argument("--plot", type=Path, help="save the figure here (.png, .pdf, .svg)")
+    arguments.add_argument("--json", type=output, help="save everything measured here")
+    arguments.add_argument("--plot", type=output, help="save the figure here (.png, .pdf, .svg)")
     return arguments
 
 
@@ -58,9 +78,14 @@ class Case:
         mark = "[green]✓[/green]" if made["holds"] else "[red]✗[/red]"
         _console().print(f"{mark} {name}: {value:.4g} (target {relation} {target:g})", highlight=False)
 
+    def record(self, claims: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
+        """All that is kept so far, and further `claims`, as a record."""
+        given = self.arguments
+        return record(self.name, given.size, given.seed, self.tables, [*self.claims, *claims], given.words)
+
     def finish(self) -> dict[str, Any]:
         """The record of the run, written to ``--json`` if that was given."""
-        content = record(self.name, self.arguments.size, self.arguments.seed, self.tables, self.claims)
+        content = self.record()
         if self.arguments.json is not None:
             write_json(self.arguments.json, content)
             _console().print(f"record: {self.arguments.json}", highlight=False)

@@ -38,7 +38,7 @@ from _medida_ks import (
 )
 
 from sciml.learned.medida import RVM, Library, discover
-from sciml.measure.record import claim, record, write_json
+from sciml.measure.record import claim, write_json
 from sciml.problems import ETDRK4, KS_CASES, BlowUpError, KSCase, forecast, kuramoto_sivashinsky, trajectory
 
 PAIRS = {"small": 10, "paper": 100}
@@ -190,8 +190,7 @@ def coarse_part(case: Case, tell: Callable[[str], None], library: Library) -> No
         summary, claims = coarse_summary(names, rows)
         case.tables |= {"128 nodes, noise 10 %, 100 pairs": summary, "128 nodes, every run": rows}
         if case.arguments.json is not None:  # an interrupted run keeps what it has
-            content = record(case.name, size, case.arguments.seed, case.tables, [*case.claims, *claims])
-            write_json(case.arguments.json, content)
+            write_json(case.arguments.json, case.record(claims))
     case.table("128 nodes, noise 10 %, 100 pairs", summary, **{
         "case": "", "runs": "", "exact": ".2f", "median error %": ".3f", "largest error %": ".3f",
         "coverage": ".3f", "seconds": ".1f",

@@ -21,11 +21,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import Case, parser, progress
+from _common import Case, output, parser, progress
 from _smoke_picture import picture, save_gif, save_png, strip
 
 from sciml import cg
@@ -262,8 +261,8 @@ class Camera:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     arguments.add_argument("--rtol", type=float, default=RTOL, help="tolerance of the pressure solve")
-    arguments.add_argument("--still", type=Path, help="save a strip of stills here (.png)")
-    arguments.add_argument("--gif", type=Path, help="save an animation of the plane here (.gif)")
+    arguments.add_argument("--still", type=output, help="save a strip of stills here (.png)")
+    arguments.add_argument("--gif", type=output, help="save an animation of the plane here (.gif)")
     arguments.add_argument("--frames", type=int, default=100, help="of the animation")
     case = Case("smoke_plume", arguments.parse_args(argv))
     options = case.arguments

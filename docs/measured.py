@@ -16,25 +16,6 @@ from typing import Any
 
 from gallery import RELATIONS, number
 
-EXTRA = {
-    "aas_10d_paper": "--samplers aas uniform rad",
-    "dcd_poisson_2d_64": "--geometries 20 --network dcd2d",
-    "dcd_poisson_32": "--geometries 20",
-    "distributed_poisson_paper": "--peak",
-    "heat_bandit_paper": "--grids 25 50 100",
-    "heat_bandit_paper_100": "--grids 100",
-    "heat_bandit_paper_200": "--grids 200",
-    "medida_filters_paper": "--parts filters",
-    "medida_lorenz_paper": "--parts discoveries",
-    "medida_ks_noise_paper": "--parts noisy windows",
-    "medida_ks_paper": "--parts exact noisy long pysindy",
-    "medida_ks_seeds_paper": "--parts windows null coarse",
-    "pinn_smooth_allen_cahn": "--only allen",
-    "pinn_smooth_burgers": "--only burgers",
-    "pinn_smooth_poisson": "--only poisson",
-}
-"""Arguments that made a record beside size and seed, which it holds itself."""
-
 
 @dataclass(frozen=True)
 class Shown:
@@ -216,8 +197,7 @@ def command(name: str, record: dict[str, Any]) -> str:
     """What to type to measure it again."""
     if name in COMMANDS:
         return COMMANDS[name]
-    extra = f" {EXTRA[name]}" if name in EXTRA else ""
-    return f"python cases/{record['case']}.py --size {record['size']} --seed {record['seed']}{extra}"
+    return " ".join(["python", f"cases/{record['case']}.py", *record["arguments"]])
 
 
 def machines(records: dict[str, dict[str, Any]], docs: Path) -> str:
@@ -291,7 +271,7 @@ def _commit(environment: dict[str, Any]) -> str:
 
 
 def _date(environment: dict[str, Any], docs: Path) -> str | None:
-    """The day of the commit a record was measured at, where there is a repository that knows it."""
+    """The day of a record; of older ones that of their commit, where a repository knows it."""
     if environment.get("date"):
         return str(environment["date"])
     digits = (environment["commit"] or "").partition("-")[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import importlib.metadata
 import json
 import math
@@ -61,12 +62,14 @@ def record(
     seed: int,
     tables: dict[str, Sequence[dict[str, Any]]],
     claims: Sequence[dict[str, Any]],
+    arguments: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Everything a run measured, with the environment it was measured in."""
+    """Everything a run measured, with the words typed after its name and the environment it ran in."""
     return {
         "case": case,
         "size": size,
         "seed": seed,
+        "arguments": list(arguments),
         "environment": environment(),
         "tables": {name: list(rows) for name, rows in tables.items()},
         "claims": list(claims),
@@ -98,8 +101,9 @@ def plain(value: Any) -> Any:
 
 
 def environment() -> dict[str, Any]:
-    """Processor, threads, GPU, versions and commit."""
+    """Day, processor, threads, GPU, versions and commit."""
     return {
+        "date": datetime.date.today().isoformat(),
         "cpu": _cpu(),
         "threads": threads(),
         "gpu": _gpu(),

@@ -1,5 +1,6 @@
 """Records: claims are checked, JSON is strict, memory is measured."""
 
+import datetime
 import json
 import subprocess
 import sys
@@ -29,18 +30,21 @@ def test_unknown_relation():
 
 def test_record_has_the_agreed_form(tmp_path):
     content = record(
-        "case", "small", 3, {"t": [{"a": np.float64(1.5), "b": np.int64(2), "c": float("inf")}]}, []
-    )
+        "case", "small", 3, {"t": [{"a": np.float64(1.5), "b": np.int64(2), "c": float("inf")}]}, [],
+        ["--size", "small"],
+    )  # fmt: skip
     write_json(tmp_path / "r.json", content)
     read = json.loads((tmp_path / "r.json").read_text())
-    assert set(read) == {"case", "size", "seed", "environment", "tables", "claims"}
+    assert set(read) == {"case", "size", "seed", "arguments", "environment", "tables", "claims"}
+    assert read["arguments"] == ["--size", "small"]
     assert read["tables"]["t"] == [{"a": 1.5, "b": 2, "c": None}]
     assert not list(tmp_path.glob("*part*"))
 
 
 def test_environment_says_what_ran():
     found = environment()
-    assert set(found) == {"cpu", "threads", "gpu", "versions", "commit"}
+    assert set(found) == {"date", "cpu", "threads", "gpu", "versions", "commit"}
+    assert datetime.date.fromisoformat(found["date"]).year >= 2026
     assert found["cpu"]
     assert found["threads"] >= 1
     assert found["versions"]["numpy"] == np.__version__
