@@ -118,6 +118,29 @@ TABLES = {
     "smooth_poisson": Shown("pinn_smooth_poisson", "accuracy", SMOOTH),
     "smooth_burgers": Shown("pinn_smooth_burgers", "accuracy", SMOOTH),
     "smooth_allen_cahn": Shown("pinn_smooth_allen_cahn", "accuracy", SMOOTH),
+    "ks_128": Shown(
+        "medida_ks_paper", "128 nodes, noise",
+        {"case": "case", "runs": "runs", "exact": "rate of exact supports",
+         "median error %": "median error, %", "largest error %": "largest error, %", "coverage": "coverage of 95 % intervals"},
+    ),
+    "ks_long": Shown(
+        "medida_ks_paper", "long runs",
+        {"case": "case", "finite until": "finite until", "prediction time, model": "prediction time",
+         "prediction time, corrected": "corrected",
+         "spectrum, largest log10 ratio": "spectrum, largest log10 ratio"},
+    ),
+    "ks_pysindy": Shown(
+        "medida_ks_paper", "beside PySINDy",
+        {"noise": "noise", "ours, u_xx missing %": "ours, u_xx missing, %",
+         "ours, all missing %": "ours, all missing, %",
+         "PDE library, pairs %": "PySINDy, pairs, %", "PDE library, series %": "PySINDy, series, %",
+         "weak form, series %": "PySINDy, weak form, series, %"},
+    ),
+    "filters": Shown(
+        "medida_filters_paper", "filters on",
+        {"members": "members", "published": "published, LETKF", "LETKF": "LETKF",
+         "LETKF spread": "its spread", "EnKF": "EnKF"},
+    ),
     "lorenz": Shown(
         "medida_lorenz_paper", "Lorenz",
         {"model": "model", "seeds": "seeds", "exact": "rate of exact supports",
