@@ -121,7 +121,8 @@ TABLES = {
     "ks_128": Shown(
         "medida_ks_paper", "128 nodes, noise",
         {"case": "case", "runs": "runs", "exact": "rate of exact supports",
-         "median error %": "median error, %", "largest error %": "largest error, %", "coverage": "coverage of 95 % intervals"},
+         "median error %": "median error, %", "largest error %": "largest error, %",
+         "coverage": "coverage of 95 % intervals"},
     ),
     "ks_long": Shown(
         "medida_ks_paper", "long runs",

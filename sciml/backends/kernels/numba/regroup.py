@@ -15,7 +15,7 @@ import numpy as np
 
 from .common import U, jit
 
-__all__ = ["diagonally_dominant", "galerkin", "join", "level_rows"]
+__all__ = ["diagonally_dominant", "galerkin", "join", "level_rows", "rows_of"]
 
 LONGEST = 96
 """More entries than a row can have: a block has 24 faces to its six neighbours, and 7 further components."""
