@@ -324,6 +324,21 @@ def test_missing_file(tmp_path: Path):
         TsallisINF(ARMS).load(tmp_path / "nothing.json")
 
 
+def test_chebcb_draws_by_the_published_rate():
+    # In the middle of the interval T_1 = 0: every arm predicts the mean of its losses, exactly after one round.
+    policy = ChebCB([1, 2], context_range=(0, 1), degree=1, seed=0)
+    rounds, cost = 30, {1: 2.0, 2: 4.0}
+    for _ in range(rounds):
+        policy.observe(cost[policy.propose(0.5)])
+    # Algorithm 3 of "Learning to relax": losses are divided by K N, the first predictions were 0.
+    K, N = 4.0, 2 + 4 * (1 + math.log(2))
+    alpha = (math.pi + 2 / math.pi * math.log(3)) * K / (2 * 2) / (K * N)
+    regret = (2.0**2 + 4.0**2) / (K * N) ** 2
+    eta = 2 * rounds * math.sqrt(2 * rounds / (regret + 2 * alpha**2 * rounds))
+    worse = 1 / (2 + eta * (4.0 - 2.0) / (K * N))
+    np.testing.assert_allclose(policy._probabilities(0.5), [1 - worse, worse], rtol=1e-12)
+
+
 # -- bad input --------------------------------------------------------------------------------
 @pytest.mark.parametrize("cost", [math.nan, math.inf, -1.0, 0.0, "3", None, True])
 def test_bad_costs(make, cost):
