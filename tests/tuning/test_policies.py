@@ -325,7 +325,7 @@ def test_missing_file(tmp_path: Path):
 
 
 def test_chebcb_draws_by_the_published_rate():
-    # In the middle of the interval T_1 = 0: every arm predicts the mean of its losses, exactly after one round.
+    # In the middle of the interval T_1 = 0: an arm predicts the mean of its losses, exactly after one round.
     policy = ChebCB([1, 2], context_range=(0, 1), degree=1, seed=0)
     rounds, cost = 30, {1: 2.0, 2: 4.0}
     for _ in range(rounds):
