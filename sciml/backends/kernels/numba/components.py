@@ -42,13 +42,17 @@ def _occupied(block_i, block_j, block_k, stencil, factors):
     shape, _, q, _, _, none, _, _ = stencil
     n0, n1, n2 = shape
     bits = 0
-    i, j, k = 2 * block_i, 2 * block_j, 2 * block_k
-    if factors == (2, 2, 2) and i + 1 < n0 and j + 1 < n1 and k + 1 < n2:
+    i, j, k = 2 * block_i, factors[1] * block_j, 2 * block_k
+    if factors[0] == 2 and factors[2] == 2 and i + 1 < n0 and j + factors[1] <= n1 and k + 1 < n2:
         a = (i * n1 + j) * n2 + k
-        b, c, d = a + n2, a + n1 * n2, a + n1 * n2 + n2
-        low = (q[a] != none) | (q[a + 1] != none) << 1 | (q[b] != none) << 2 | (q[b + 1] != none) << 3
-        high = (q[c] != none) | (q[c + 1] != none) << 1 | (q[d] != none) << 2 | (q[d + 1] != none) << 3
-        return low | high << 4
+        c = a + n1 * n2
+        bits = (q[a] != none) | (q[a + 1] != none) << 1 | (q[c] != none) << 4 | (q[c + 1] != none) << 5
+        if factors[1] == 2:
+            b, d = a + n2, c + n2
+            bits |= (
+                (q[b] != none) << 2 | (q[b + 1] != none) << 3 | (q[d] != none) << 6 | (q[d + 1] != none) << 7
+            )
+        return bits
     for di in range(factors[0]):
         i = block_i * factors[0] + di
         if i >= n0:
@@ -138,6 +142,10 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, theta, split, bits,
     """First pass over block planes: cells of every block, split blocks and extra unknowns per block row."""
     shape, q, faces = stencil[0], stencil[2], stencil[7]
     _, m1, m2 = coarse_shape
+    full = 0
+    for child in range(8):
+        if child >> 2 < factors[0] and (child >> 1) & 1 < factors[1] and child & 1 < factors[2]:
+            full |= 1 << child
     for i in range(start, stop):
         for j in range(m1):
             row = i * m1 + j
@@ -145,7 +153,7 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, theta, split, bits,
             for k in range(m2):
                 b = _occupied(i, j, k, stencil, factors)
                 bits[row * m2 + k] = b
-                if b == 0xFF and faces is None:
+                if b == full and faces is None:
                     continue
                 _, extra = block_labels(b, i, j, k, shape, factors, faces, q, theta, split)
                 if extra > 0:
