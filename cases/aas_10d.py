@@ -97,10 +97,10 @@ def sampler(name: str, domain: Any, size: str) -> Any:
     return SAMPLERS["aas"](domain, density=density, importance=0.4, **AAS[size])
 
 
-def train(name: str, size: str, seed: int) -> Run:
+def train(name: str, size: str, seed: int, budget: float) -> Run:
     problem = nonlinear(DIMENSION[size], "soft" not in name)
     return run(
-        problem, sampler(name, problem.domain, size), seed=seed, budget=BUDGET[size], network=NETWORK[size],
+        problem, sampler(name, problem.domain, size), seed=seed, budget=budget, network=NETWORK[size],
         optimizer="adam+lm+lm", validate_every=5, held_out=16_384, **SCHEDULE[size],
     )  # fmt: skip
 
@@ -150,6 +150,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     add_seeds(arguments, SEEDS)
     arguments.add_argument(
+        "--budget", type=float, help=f"core-seconds of a run, {BUDGET['small']:g} or {BUDGET['paper']:g} by default"
+    )
+    arguments.add_argument(
         "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs two"
     )
     given = arguments.parse_args(argv)
@@ -163,7 +166,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
         for seed in seeds(given, SEEDS):
             for name in given.samplers:
                 tell(f"{name}, seed {seed}")
-                made = train(name, size, seed)
+                made = train(name, size, seed, given.budget or BUDGET[size])
                 runs[name].append(made)
                 whole, deviation = global_error(made.field)
                 rows.append({
