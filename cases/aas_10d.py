@@ -149,9 +149,7 @@ def figure(runs: dict[str, list[Run]], size: str) -> Any:
 def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     add_seeds(arguments, SEEDS)
-    arguments.add_argument(
-        "--budget", type=float, help=f"core-seconds of a run, {BUDGET['small']:g} or {BUDGET['paper']:g} by default"
-    )
+    arguments.add_argument("--budget", type=float, help=f"core-seconds of a run, by default of {BUDGET}")
     arguments.add_argument(
         "--samplers", nargs="+", choices=SETTINGS, default=SETTINGS, help="what runs; the figure needs two"
     )
