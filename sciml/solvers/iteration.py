@@ -333,6 +333,9 @@ def _solve_one(
             system.x, system.recompute = A.project(system.x), None
         if status is not Status.CONVERGED or system._verified is None:
             system.true_residual()
+    # A solver's own `recompute` holds its work vectors, and these the system: free them now, not at some
+    # later garbage collection.
+    system.recompute = None
     assert system._verified is not None
     residual_norm = system._verified / scale
     return SolveResult(
