@@ -83,7 +83,7 @@ def test_lift_changes_boundary_values_by_little(case):
 def test_grid(case, tmp_path, monkeypatch):
     script = case("pinn_samplers")
     monkeypatch.setattr(script, "BUDGET", {"paper": {"two_peaks": 0.15, "helmholtz": 0.15}})
-    monkeypatch.setattr(script, "POINTS", {"paper": 50})
+    monkeypatch.setattr(script, "POINTS", 50)
     monkeypatch.setattr(script, "ADAM_STEPS", {"paper": {"two_peaks": 5, "helmholtz": 5}})
     monkeypatch.setitem(script.RESAMPLE, "adam", 5)
     monkeypatch.setattr(script, "LEARNED", {"paper": {"pool": 50, "steps": 1}})
