@@ -39,7 +39,9 @@ class _Parser(argparse.ArgumentParser):
 
 def parser(description: str | None, backends: Sequence[str] = ("numpy",)) -> argparse.ArgumentParser:
     """The arguments all cases take; a case may add its own."""
-    arguments = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = _Parser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
     arguments.add_argument(
         "--size", choices=("small", "paper"), default="small", help="small ends within a minute or so"
     )

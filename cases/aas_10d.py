@@ -158,13 +158,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
 
     torch.set_num_threads(1)  # core-seconds are compared
     case, size = Case("aas_10d", given), given.size
+    budget = BUDGET[size] if given.budget is None else given.budget
     rows: list[dict[str, Any]] = []
     runs: dict[str, list[Run]] = {name: [] for name in given.samplers}
     with progress() as tell:
         for seed in seeds(given, SEEDS):
             for name in given.samplers:
                 tell(f"{name}, seed {seed}")
-                made = train(name, size, seed, given.budget or BUDGET[size])
+                made = train(name, size, seed, budget)
                 runs[name].append(made)
                 whole, deviation = global_error(made.field)
                 rows.append({

@@ -1,9 +1,9 @@
 """Samplers and optimisers of physics-informed networks in one grid, at equal core-seconds.
 
 Published comparisons of samplers are made with Adam, at equal numbers of steps. Here every sampler meets
-every optimiser, all runs on a problem get the same processor time (that of the sampler included), and two
-problems stand side by side: sharp peaks, where points matter, and a smooth field (Helmholtz), where they
-hardly do.
+every optimiser, and all runs on a problem may take the same processor time (that of the sampler included;
+Adam, whose steps are set beforehand, may end earlier). Two problems stand side by side: sharp peaks, where
+points matter, and a smooth field (Helmholtz), where they hardly do.
 
 The other optimisers start after some steps of Adam. Errors are relative, in the L2 norm over 200 x 200
 points; medians of the seeds and their range. What it sets out to show

@@ -11,7 +11,7 @@ What it sets out to show
 Every row is measured in a fresh process, so that peak memory is its own, after the compiled kernels were
 loaded on a small system. A solve is repeated up to three times, until half a minute is over, and the fastest
 counts, for every method alike: the first one on a virtual machine also pays for memory that no process has
-touched before, at 512³ as much as for the set-up itself. Memory is the peak resident memory of the whole
+touched before, which can double the time of a set-up at 512³. Memory is the peak resident memory of the whole
 process, interpreter and libraries (about 0.2 GiB) included.
 """
 

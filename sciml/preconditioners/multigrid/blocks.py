@@ -12,7 +12,7 @@ from ...backends.grid import GRAIN_CELLS, Grid, two_colourable
 from ...backends.kernels.numba import coarsen, components, paired, regroup
 from ...backends.threads import parallel
 from .aggregation import Aggregates, collected
-from .hierarchy import GRAIN_ROWS, SparseLevel, packed_rows
+from .hierarchy import DOMINANT, GRAIN_ROWS, SparseLevel, packed_rows
 
 __all__ = ["BlockLevel", "first_coarse_level"]
 
@@ -98,7 +98,7 @@ class BlockLevel:
 
     def smoothing_suffices(self) -> bool:
         """See `SparseLevel.smoothing_suffices`."""
-        return all(parallel(regroup.diagonally_dominant, self.n, self._rows, 0.7, grain=GRAIN_ROWS))
+        return all(parallel(regroup.diagonally_dominant, self.n, self._rows, DOMINANT, grain=GRAIN_ROWS))
 
     def joined(self, factors, coarse_shape, *, strength: float, split: bool) -> Aggregates:
         """The unknowns of blocks of blocks that are connected inside them."""
@@ -120,12 +120,11 @@ class BlockLevel:
 
     def galerkin(self, joined: Aggregates):
         """See `SparseLevel.galerkin`."""
-        args = (joined.count, joined.ptr, joined.members, joined.agg, self._rows)
-
-        def room(start, stop, columns, ptr, *_):
-            return 7 * int(ptr[stop] - ptr[start]) + self._irregular
-
-        return packed_rows(regroup.galerkin, room, joined.count, *args)
+        ptr, more = joined.ptr, self._irregular
+        args = (joined.count, ptr, joined.members, joined.agg, self._rows)
+        return packed_rows(
+            regroup.galerkin, lambda start, stop: 7 * int(ptr[stop] - ptr[start]) + more, joined.count, *args
+        )
 
     @property
     def _irregular(self) -> int:
@@ -134,11 +133,10 @@ class BlockLevel:
 
     def sparse(self) -> SparseLevel:
         """The same level in CSR."""
-
-        def room(start, stop, *_):
-            return 7 * (stop - start) + self._irregular
-
-        indptr, indices, data = packed_rows(regroup.level_rows, room, self.n, self._rows)
+        more = self._irregular
+        indptr, indices, data = packed_rows(
+            regroup.level_rows, lambda start, stop: 7 * (stop - start) + more, self.n, self._rows
+        )
         m2, first = self.block_shape[2], self.extras[-1]
         block_of = np.zeros(self.n, np.int32)
         first_of_row = np.arange(0, self.q.size, m2, dtype=np.int32)

@@ -24,6 +24,10 @@ __all__ = ["Coarsest", "SparseLevel", "Transfer", "coarsest_solve", "next_level"
 GRAIN_ROWS = 1_500
 
 
+DOMINANT = 0.7
+"""Smoothing suffices where what is off the diagonal sums to no more than this share of it, in every row."""
+
+
 @dataclass
 class SparseLevel:
     """A coarse level in CSR (diagonal first in its row), with rows grouped by colour."""
@@ -81,8 +85,9 @@ class SparseLevel:
 
     def galerkin(self, joined: Aggregates):
         """CSR triple of ``P^T A P``, diagonal first, for the piecewise constant P of the aggregates."""
+        room = _room_of_product(joined.ptr, joined.members, self.indptr)
         args = (joined.count, joined.ptr, joined.members, joined.agg, self.indptr, self.indices, self.data)
-        return packed_rows(csr.galerkin_constant, csr.room_galerkin, joined.count, *args)
+        return packed_rows(csr.galerkin_constant, room, joined.count, *args)
 
     def pieces(self) -> float:
         """Unknowns beyond the first in their block, as a share of all: how much walls cut up the level."""
@@ -94,7 +99,7 @@ class SparseLevel:
         """Whether the diagonal outweighs each row so far that a coarser level has nothing to add."""
         sums = np.concatenate([[0.0], np.cumsum(np.abs(self.data), dtype=np.float64)])
         rows, used = np.diff(sums[self.indptr]), self.diag > 0
-        return bool(np.all(rows[used] <= 1.7 * self.diag[used]))
+        return bool(np.all(rows[used] <= (1 + DOMINANT) * self.diag[used]))
 
     def _coupled_blocks(self) -> bool:
         """Whether two unknowns of one block are neighbours."""
@@ -175,10 +180,10 @@ class Coarsest:
 def packed_rows(kernel, room, rows: int, *args):
     """CSR triple of a kernel that does not know beforehand how long its rows are.
 
-    ``room(start, stop, *args)`` bounds the entries of a range of rows; every thread writes into a part of its
-    own, and the gaps are closed afterwards. To count first would take nearly as long as the product itself.
+    ``room(start, stop)`` bounds the entries of a range of rows; every thread writes into a part of its own,
+    and the gaps are closed afterwards. To count first would take nearly as long as the product itself.
     """
-    rooms = parallel(room, rows, *args, grain=GRAIN_ROWS)
+    rooms = parallel(room, rows, grain=GRAIN_ROWS)
     begins = np.cumsum([0, *rooms])
     place = np.zeros(rows + 1, np.int64)
     place[[start for start, _ in slabs(rows, len(rooms))]] = begins[:-1]
@@ -192,7 +197,11 @@ def packed_rows(kernel, room, rows: int, *args):
 
 def sparse_product(rows: int, columns: int, A, B):
     """CSR product of two CSR triples, rows in parallel."""
-    return packed_rows(csr.sparse_product, csr.room_product, rows, columns, *A, *B)
+    return packed_rows(csr.sparse_product, _room_of_product(A[0], A[1], B[0]), rows, columns, *A, *B)
+
+
+def _room_of_product(a_ptr, a_idx, b_ptr):
+    return lambda start, stop: csr.room_product(start, stop, a_ptr, a_idx, b_ptr)
 
 
 def next_level(
@@ -219,7 +228,9 @@ def next_level(
     if smooth:
         A = (level.indptr, level.indices, level.data)
         settings = (agg, *A, level.diag, damping, strength)
-        P = packed_rows(csr.smoothed_prolongator, _as_many_as_in_A, level.n, *settings)
+        P = packed_rows(
+            csr.smoothed_prolongator, lambda start, stop: A[0][stop] - A[0][start], level.n, *settings
+        )
         R = (np.zeros(coarse + 1, np.int64), np.empty_like(P[1]), np.empty_like(P[2]))
         csr.transpose(*P, *R)
         hop.P, hop.R = P, R
@@ -234,10 +245,6 @@ def next_level(
             diag += ((1 - coarse_scaling) * mass).astype(np.float32)
             val[ptr[:-1]] = diag
     return hop, SparseLevel(ptr, idx, val, diag, joined.block_of, coarse_shape, mass)
-
-
-def _as_many_as_in_A(start, stop, agg, indptr, *_):
-    return indptr[stop] - indptr[start]
 
 
 def coarsest_solve(level: SparseLevel) -> Coarsest:

@@ -15,11 +15,11 @@ __all__ = [
     "dense_product",
     "diagonal",
     "galerkin_constant",
+    "galerkin_rows",
     "gauss_seidel",
     "invert",
     "name_members",
     "residual",
-    "room_galerkin",
     "room_product",
     "smoothed_prolongator",
     "sparse_product",
@@ -142,28 +142,20 @@ def name_members(start, stop, ptr, members, agg):
 
 
 @jit
-def room_galerkin(start, stop, columns, ptr, members, agg, indptr, indices, data):
-    """At least as many entries as `galerkin_constant` writes into rows start..stop."""
-    room = 0
-    for m in range(U(ptr[start]), U(ptr[stop])):
-        i = U(members[m])
-        room += indptr[i + U(1)] - indptr[i]
-    return room
-
-
-@jit
-def galerkin_constant(
-    start, stop, columns, ptr, members, agg, indptr, indices, data, place, c_ptr, c_idx, c_val
+def galerkin_rows(
+    start, stop, ptr, offset, members, agg, indptr, indices, data, where, begin, c_ptr, c_idx, c_val
 ):
-    """Rows of ``P^T A P``, diagonal first, for the P of `agg`: written and counted as in `sparse_product`."""
-    where = np.full(columns, -1, np.int32)
-    first = begin = place[start]
+    """Rows start..stop of ``P^T A P``, diagonal first, written from `begin` on; returns where they end.
+
+    Aggregate I owns the rows ``members[m - offset]`` of A, m from ``ptr[I]`` to ``ptr[I + 1]``. `where` has
+    an entry for every aggregate, -1 before and after.
+    """
     for row in range(start, stop):
         names = 1
         # Most entries stay inside the aggregate: their sum stays in a register.
         centre = 0.0
         for m in range(ptr[row], ptr[row + 1]):
-            i = members[m]
+            i = members[m - offset]
             for entry in range(U(indptr[i]), U(indptr[i + 1])):
                 column = agg[U(indices[entry])]
                 if column == row:
@@ -182,7 +174,20 @@ def galerkin_constant(
             where[c_idx[begin + at]] = -1
         c_ptr[row + 1] = names
         begin += names
-    return begin - first
+    return begin
+
+
+@jit
+def galerkin_constant(
+    start, stop, columns, ptr, members, agg, indptr, indices, data, place, c_ptr, c_idx, c_val
+):
+    """Rows of ``P^T A P``, diagonal first, for the P of `agg`: written and counted as in `sparse_product`."""
+    where = np.full(columns, -1, np.int32)
+    begin = place[start]
+    end = galerkin_rows(
+        start, stop, ptr, 0, members, agg, indptr, indices, data, where, begin, c_ptr, c_idx, c_val
+    )
+    return end - begin
 
 
 @jit
@@ -295,8 +300,8 @@ def smoothed_prolongator(
 
 
 @jit
-def room_product(start, stop, columns, a_ptr, a_idx, a_val, b_ptr, b_idx, b_val):
-    """At least as many entries as `sparse_product` writes into rows start..stop."""
+def room_product(start, stop, a_ptr, a_idx, b_ptr):
+    """At least as many entries as rows start..stop of ``A B`` have, from the patterns of both."""
     room = 0
     for entry in range(U(a_ptr[start]), U(a_ptr[stop])):
         k = U(a_idx[entry])

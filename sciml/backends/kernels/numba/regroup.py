@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from .common import U, jit
+from .csr import galerkin_rows
 
 __all__ = ["diagonally_dominant", "galerkin", "join", "level_rows", "rows_of"]
 
@@ -54,7 +55,8 @@ def rows_of(which, begin, count, level, ptr, idx, val):
         place = u - row * m2
         i = np.int64(np.uint32(row) // np.uint32(m1))
         j = row - i * m1
-        # Faces belong to the block above them: its weight is 0 where there is no neighbour below.
+        # Faces belong to the block above them: its weight is 0 where there is no neighbour below. The axes
+        # are written out, as a function called for each of them doubles the time of this kernel.
         if g0[u] > 0:
             idx[at], val[at] = u - plane if i > 0 else u + (m0 - 1) * plane, -g0[u]
             at += 1
@@ -270,8 +272,9 @@ def galerkin(start, stop, columns, ptr, members, agg, level, place, c_ptr, c_idx
     for row in range(start, stop):
         longest = max(longest, ptr[row + 1] - ptr[row])
     row_ptr, idx, val = _buffers(BATCH + longest)
+    local = np.arange(BATCH + longest).astype(np.int32)
     where = np.full(columns, -1, np.int32)
-    first = begin = place[start]
+    begin = end = place[start]
     batch = start
     while batch < stop:
         # As many aggregates as make up a batch of rows.
@@ -279,26 +282,8 @@ def galerkin(start, stop, columns, ptr, members, agg, level, place, c_ptr, c_idx
         while last < stop and ptr[last] - offset < BATCH:
             last += 1
         rows_of(members[offset:], 0, ptr[last] - offset, level, row_ptr, idx, val)
-        for row in range(batch, last):
-            names = 1
-            centre = 0.0
-            for entry in range(row_ptr[ptr[row] - offset], row_ptr[ptr[row + 1] - offset]):
-                column = agg[U(idx[entry])]
-                if column == row:
-                    centre += val[entry]
-                    continue
-                at = where[column]
-                if at < 0:
-                    where[column] = names
-                    c_idx[begin + names] = column
-                    c_val[begin + names] = val[entry]
-                    names += 1
-                else:
-                    c_val[begin + at] += val[entry]
-            c_idx[begin], c_val[begin] = row, centre
-            for at in range(1, names):
-                where[c_idx[begin + at]] = -1
-            c_ptr[row + 1] = names
-            begin += names
+        end = galerkin_rows(
+            batch, last, ptr, offset, local, agg, row_ptr, idx, val, where, end, c_ptr, c_idx, c_val
+        )
         batch = last
-    return begin - first
+    return end - begin
