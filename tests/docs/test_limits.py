@@ -146,6 +146,15 @@ def test_numbers_are_those_of_the_records(name, records):
     assert sentence in PAGE, f"docs/limits.md does not say: {sentence}"
 
 
+def test_repetitions_of_adaptive_sampling_are_those_of_the_records(records):
+    page = " ".join((DOCS / "pinn_sampling.md").read_text().split())
+    plane = [short(peaks(records, name, "aas_two_peaks_before")) for name in ("aas", "rad")]
+    assert f"medians of {plane[0]} and {plane[1]}" in page
+    peak = claim(records, "aas_10d_before", "AAS + LM: relative error at the peak")
+    box = claim(records, "aas_10d_before", "AAS + LM: relative error over the box")
+    assert f"a median of {short(peak)} at the peak and {box:.3f} over the box" in page
+
+
 def test_missed_targets_are_all_there(records, docs_module):
     table = docs_module("measured").missed(records, {})
     for record in records.values():
