@@ -112,21 +112,21 @@ def read_rows(path: str | Path) -> list[dict[str, Any]]:
 
 def _read(path: Path) -> tuple[Any, list[dict[str, Any]], list[dict[str, Any]], int]:
     """Config, rows, sessions, and the length of the whole lines in bytes."""
-    config, rows, sessions, whole = None, [], [], 0
+    config, rows, sessions, whole, newer = None, [], [], 0, False
     for number, line in enumerate(_whole_lines(path), start=1):
         whole += len(line)
         try:
             content = json.loads(line)
             if number == 1:
-                config, version = dict(content["study"]), content["format"]
-                if version > FORMAT:
-                    raise ValueError(f"{path}: written in format {version}; this version reads {FORMAT}")
+                config, newer = dict(content["study"]), content["format"] > FORMAT
             elif "session" in content:
                 sessions.append(content["session"])
             else:
                 rows.append(content["row"])
-        except (KeyError, TypeError, UnicodeDecodeError, json.JSONDecodeError, RecursionError):
+        except (KeyError, TypeError, ValueError, RecursionError):
             raise ValueError(f"{path}: line {number} is damaged, or this is no journal of a study") from None
+        if newer:
+            raise ValueError(f"{path}: written in format {content['format']}; this version reads {FORMAT}")
     return config, rows, sessions, whole
 
 

@@ -50,7 +50,7 @@ def _is_row(entry: dict[str, Any], sessions: int) -> bool:
         and all(norm is None or _is_number(norm) for norm in history)
         and isinstance(notes, list)
         and all(isinstance(note, str) for note in notes)
-        and isinstance(entry.get("seed"), int | None)
+        and isinstance(entry.get("seed", ""), int | None)
         and isinstance(entry.get("reason"), str | None)
         and type(session) is int
         and 1 <= session <= sessions

@@ -131,7 +131,7 @@ def test_red_black_sweeps(name, threads, sweeps):
     start = np.zeros(grid.shape[0] * grid.shape[1] + 1, np.int64)
     blocks = ((1, 1, 1), grid.shape, start, empty, empty, empty)
     e = np.random.default_rng(0).standard_normal(n)
-    dots, B = np.zeros(grid.shape[0]), np.zeros(n)
+    dots, B, empty_source = np.zeros(grid.shape[0]), np.zeros(n), np.zeros(0)
 
     def run(x, kind, first, source):
         total = 2 * sweeps + (kind == smoothers.PROLONG)
@@ -160,9 +160,9 @@ def test_red_black_sweeps(name, threads, sweeps):
     expected = smoothed(np.zeros(n), 0)
     np.testing.assert_allclose(run(x, smoothers.ZERO, 0, b), expected, rtol=1e-11, atol=1e-11)
     expected = smoothed(expected, 0)
-    np.testing.assert_allclose(run(x, smoothers.PLAIN, 0, None), expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(run(x, smoothers.PLAIN, 0, empty_source), expected, rtol=1e-11, atol=1e-11)
     expected = smoothed(expected + np.where(unknown, e, 0.0), 1)
-    np.testing.assert_allclose(run(x, smoothers.PROLONG, 1, None), expected, rtol=1e-11, atol=1e-11)
+    np.testing.assert_allclose(run(x, smoothers.PROLONG, 1, empty_source), expected, rtol=1e-11, atol=1e-11)
     assert dots.sum() == pytest.approx(expected @ (scale * b), rel=1e-10, abs=1e-10)
 
 

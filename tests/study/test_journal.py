@@ -41,7 +41,11 @@ def test_every_possible_cut_leaves_whole_rows_and_a_file_that_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("line", [0, 1, 2])
-@pytest.mark.parametrize("damage", [b"\n", b"{}\n", b"[1]\n", b"\xff\n", b'{"row": \n', b"3\n"])
+@pytest.mark.parametrize(
+    "damage",
+    [b"\n", b"{}\n", b"[1]\n", b"\xff\n", b'{"row": \n', b"3\n", b"1" * 5000 + b"\n"],
+    ids=["empty", "no keys", "list", "no text", "cut", "number", "number beyond int()"],
+)
 def test_damage_in_the_middle_is_an_error_that_names_the_line(damage, line, tmp_path):
     path = written(tmp_path / "rows.jsonl")
     lines = path.read_bytes().splitlines(keepends=True)

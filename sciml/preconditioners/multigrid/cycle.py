@@ -96,7 +96,7 @@ class CompiledCycle(Parameters):
         """One cycle on ``scale r``; returns the work vector z (paired, with its appended row of zeros)."""
         work = self._workspace()
         grid = self.grid
-        self._smooth_grid(smoothers.ZERO, r, scale, work, work.no_dots)
+        self._smooth_grid(smoothers.ZERO, r, scale, work, work.nothing)
         if self.levels:
             parallel(
                 transfer.restrict_residual, work.blocks[1][0], work.x, work.b, self._stencil, work.blocks,
@@ -104,7 +104,7 @@ class CompiledCycle(Parameters):
             )  # fmt: skip
             self._coarse_cycle(0, work)
         dots[:] = 0
-        self._smooth_grid(smoothers.PROLONG if self.levels else smoothers.PLAIN, None, 1.0, work, dots)
+        self._smooth_grid(smoothers.PROLONG if self.levels else smoothers.PLAIN, r[:0], 1.0, work, dots)
         return work.x
 
     def _smooth_coarse(self, index: int, work, backward: bool) -> None:
@@ -143,8 +143,8 @@ class CompiledCycle(Parameters):
     def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
         kind = smoothers.PLAIN if backward else smoothers.ZERO
         self._relax(
-            self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, None, 1.0,
-            self._omega(1), work, level.extras, work.no_dots,
+            self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, work.nothing, 1.0,
+            self._omega(1), work, level.extras, work.nothing,
         )  # fmt: skip
 
     def _residual_coarse(self, index: int, work) -> None:
@@ -197,7 +197,7 @@ class Workspace:
         if M.smoother == "chebyshev":
             self.y, self.d = np.zeros(padded, np.float32), np.zeros(padded, np.float32)
         self.dots = np.zeros(grid.shape[0])
-        self.no_dots = np.zeros(0)
+        self.nothing = np.zeros(0)
         self.levels = [Vectors(level.n) for level in M.levels]
         self.e = self.levels[0].x if self.levels else np.zeros(1, np.float32)
         empty = np.zeros(0, np.int64)

@@ -176,8 +176,12 @@ def checked(
     """The data of a file, or a clear error where they contradict each other."""
     if kspace.ndim != 4 or kspace.size == 0:
         raise ValueError(f"{path}: k-space has shape {kspace.shape}; expected (slices, coils, H, W)")
+    with np.errstate(over="ignore", invalid="ignore"):
+        kspace = kspace.astype(np.complex64)
     if not np.isfinite(kspace).all():
-        raise ValueError(f"{path}: k-space holds a value that is not finite (NaN or infinity)")
+        raise ValueError(
+            f"{path}: k-space holds a value that is not finite in single precision (NaN, infinity, 3.4e38)"
+        )
     if mask is None:
         mask = (kspace != 0).any(axis=(0, 1))
     if mask.shape != kspace.shape[-2:]:
@@ -190,5 +194,5 @@ def checked(
         raise ValueError(
             f"{path}: {len(reference)} reference images for {len(kspace)} slices; expected one each"
         )
-    kspace = (kspace * mask).astype(np.complex64)
-    return KSpaceData(kspace, np.ascontiguousarray(mask, dtype=bool), maps, reference, sigma, source)
+    mask = np.ascontiguousarray(mask, dtype=bool)
+    return KSpaceData(kspace * mask, mask, maps, reference, sigma, source)

@@ -221,6 +221,7 @@ BROKEN = {
     "axes": ({"kspace": K[0, 0]}, "expected complex"),
     "empty": ({"kspace": K[:0]}, r"k-space has shape \(0, 2, 8, 8\)"),
     "nan": ({"kspace": K * np.nan}, "not finite"),
+    "beyond single precision": ({"kspace": K.astype(complex) * 1e60}, "not finite in single precision"),
     "zero": ({"kspace": K * 0}, "nothing is sampled"),
     "mask": ({"kspace": K, "mask": np.ones(7)}, r"mask has shape \(7,\); expected \(8,\)"),
     "no mask": ({"kspace": K, "mask": np.zeros(8)}, "nothing is sampled"),

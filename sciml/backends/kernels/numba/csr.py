@@ -185,7 +185,7 @@ def galerkin_constant(
     where = np.full(columns, -1, np.int32)
     begin = place[start]
     end = galerkin_rows(
-        start, stop, ptr, 0, members, agg, indptr, indices, data, where, begin, c_ptr, c_idx, c_val
+        start, stop, ptr, np.int64(0), members, agg, indptr, indices, data, where, begin, c_ptr, c_idx, c_val
     )
     return end - begin
 

@@ -76,7 +76,8 @@ def pair_in_place(start, stop, x, n):
     """Pair rows start..stop of `x` where they lie."""
     t = np.empty(n, x.dtype)
     for row in range(start, stop):
-        t[:] = x[row * n : (row + 1) * n]
+        for k in range(n):  # a slice assigned to a slice brings in messages that take seconds to compile
+            t[k] = x[row * n + k]
         pair_row(x, U(row * n), t, U(0), x.dtype.type(1), U(n))
 
 

@@ -26,18 +26,18 @@ BATCH = 512
 
 
 @jit
-def rows_of(which, begin, count, level, ptr, idx, val):
-    """The rows ``which[:count]`` (``begin, begin + 1, ...`` if it is None) in CSR, the diagonal first.
+def rows_of(which, start, stop, level, ptr, idx, val):
+    """The rows ``which[start:stop]`` (``start .. stop`` themselves if it is None) in CSR, the diagonal first.
 
-    Row r owns the entries ``ptr[r]`` to ``ptr[r + 1]``.
+    The r-th of them owns the entries ``ptr[r]`` to ``ptr[r + 1]``.
     """
     (m0, m1, m2), periodic, (g0, g1, g2), q, fix_row, extras = level
     _, fix_slot, _, fix_ptr, fix_col, fix_weight, _, _, ex_ptr, ex_col, ex_weight, ex_diag, first = extras
     evens, plane = (m2 + 1) >> 1, m1 * m2
     at = 0
-    for r in range(count):
-        u = np.int64(begin + r) if which is None else np.int64(which[r])
-        ptr[r] = at
+    for r in range(start, stop):
+        u = np.int64(r) if which is None else np.int64(which[r])
+        ptr[r - start] = at
         if u >= first:
             e = u - first
             idx[at], val[at] = u, ex_diag[e]
@@ -96,7 +96,7 @@ def rows_of(which, begin, count, level, ptr, idx, val):
             for entry in range(fix_ptr[lo], fix_ptr[lo + 1]):
                 idx[at], val[at] = fix_col[entry], -fix_weight[entry]
                 at += 1
-    ptr[count] = at
+    ptr[stop - start] = at
 
 
 @jit
@@ -115,7 +115,7 @@ def level_rows(start, stop, level, place, ptr, idx, val):
     at = place[start]
     for begin in range(start, stop, BATCH):
         count = min(BATCH, stop - begin)
-        rows_of(None, begin, count, level, row_ptr, idx[at:], val[at:])
+        rows_of(None, begin, begin + count, level, row_ptr, idx[at:], val[at:])
         for r in range(count):
             ptr[begin + r + 1] = row_ptr[r + 1] - row_ptr[r]
         at += row_ptr[count]
@@ -128,7 +128,7 @@ def diagonally_dominant(start, stop, level, share):
     ptr, idx, val = _buffers(BATCH)
     for begin in range(start, stop, BATCH):
         count = min(BATCH, stop - begin)
-        rows_of(None, begin, count, level, ptr, idx, val)
+        rows_of(None, begin, begin + count, level, ptr, idx, val)
         for r in range(count):
             outside = 0.0
             for entry in range(ptr[r] + 1, ptr[r + 1]):
@@ -139,10 +139,22 @@ def diagonally_dominant(start, stop, level, share):
 
 
 @jit
-def _unite(a, b, label, count):
-    """Give two nodes, and all that are joined to them, the smaller of their labels."""
+def _above(at, rows, m, periodic):
+    """The place above `at` along an axis of a larger block of `rows` blocks; -1 outside of it."""
+    if at + 1 < rows:
+        return at + 1
+    # A block as wide as a periodic axis also meets itself across the wrap.
+    return 0 if periodic and m > 1 and rows == m else -1
+
+
+@jit
+def _connect(a, b, weight, threshold, paired_up, label, count):
+    """Nodes a and b are neighbours; above the threshold they, and all joined to them, get one label."""
+    if weight <= 0:
+        return
+    paired_up[a] = paired_up[b] = True
     low, high = min(label[a], label[b]), max(label[a], label[b])
-    if low != high:
+    if weight > threshold and low != high:
         for v in range(count):
             if label[v] == high:
                 label[v] = low
@@ -165,7 +177,7 @@ def join(
     f0, f1, f2 = factors
     evens = (m2 + 1) >> 1
     # One regular unknown in a block, and at most seven extra ones.
-    node = np.empty(8 * f0 * f1 * f2, np.int64)
+    node = np.empty(8 * f0 * f1 * f2, members.dtype)
     diag = np.empty(node.size, np.float32)
     label = np.empty(node.size, np.int64)
     paired_up = np.empty(node.size, np.bool_)
@@ -213,38 +225,32 @@ def join(
                         a = local[di, dj, dk]
                         if a < 0:
                             continue
-                        for axis in range(3):
-                            at = (di, dj, dk)[axis] + 1
-                            if at == (rows0, rows1, rows2)[axis]:
-                                # A block as wide as a periodic axis also meets itself across the wrap.
-                                m = (m0, m1, m2)[axis]
-                                if not periodic[axis] or m == 1 or at < m:
-                                    continue
-                                at = 0
-                            b = local[
-                                at if axis == 0 else di, at if axis == 1 else dj, at if axis == 2 else dk
-                            ]
-                            if b < 0:
-                                continue
-                            upper = U(node[b])
-                            weight = (g0[upper], g1[upper], g2[upper])[axis]
-                            if weight > 0:
-                                paired_up[a] = paired_up[b] = True
-                                if weight > theta * np.sqrt(diag[a] * diag[b]):
-                                    _unite(a, b, label, count)
+                        other = _above(di, rows0, m0, periodic[0])
+                        b = local[other, dj, dk] if other >= 0 else -1
+                        if b >= 0:
+                            threshold = theta * np.sqrt(diag[a] * diag[b])
+                            _connect(a, b, g0[U(node[b])], threshold, paired_up, label, count)
+                        other = _above(dj, rows1, m1, periodic[1])
+                        b = local[di, other, dk] if other >= 0 else -1
+                        if b >= 0:
+                            threshold = theta * np.sqrt(diag[a] * diag[b])
+                            _connect(a, b, g1[U(node[b])], threshold, paired_up, label, count)
+                        other = _above(dk, rows2, m2, periodic[2])
+                        b = local[di, dj, other] if other >= 0 else -1
+                        if b >= 0:
+                            threshold = theta * np.sqrt(diag[a] * diag[b])
+                            _connect(a, b, g2[U(node[b])], threshold, paired_up, label, count)
             for a in range(regular, count):
                 e = node[a] - first
                 for entry in range(ex_ptr[e], ex_ptr[e + 1]):
-                    b = 0
-                    while b < count and node[b] != ex_col[entry]:
-                        b += 1
-                    if b < count:
-                        paired_up[a] = paired_up[b] = True
-                        if ex_weight[entry] > theta * np.sqrt(diag[a] * diag[b]):
-                            _unite(a, b, label, count)
+                    for b in range(count):
+                        if node[b] == ex_col[entry]:
+                            threshold = theta * np.sqrt(diag[a] * diag[b])
+                            _connect(a, b, ex_weight[entry], threshold, paired_up, label, count)
+                            break
             for v in range(count):
                 if not paired_up[v]:
-                    rows_of(node[v:], 0, 1, level, row_ptr, idx, val)
+                    rows_of(node, v, v + 1, level, row_ptr, idx, val)
                 if not paired_up[v] and row_ptr[1] < 2:
                     label[v] = -1
                 elif not split:
@@ -278,10 +284,10 @@ def galerkin(start, stop, columns, ptr, members, agg, level, place, c_ptr, c_idx
     batch = start
     while batch < stop:
         # As many aggregates as make up a batch of rows.
-        offset, last = ptr[batch], batch + 1
+        offset, last = np.int64(ptr[batch]), batch + 1
         while last < stop and ptr[last] - offset < BATCH:
             last += 1
-        rows_of(members[offset:], 0, ptr[last] - offset, level, row_ptr, idx, val)
+        rows_of(members, offset, np.int64(ptr[last]), level, row_ptr, idx, val)
         end = galerkin_rows(
             batch, last, ptr, offset, local, agg, row_ptr, idx, val, where, end, c_ptr, c_idx, c_val
         )

@@ -24,14 +24,14 @@ ZERO, PLAIN, PROLONG = 0, 1, 2
 def _zero_guess_plane(i, first, last, colour, x, b, source, scale, stencil, omega):
     """First half sweep from x = 0: ``x = omega b / d`` on one colour, 0 on the other. Never reads x.
 
-    Where there is a `source`, b is made of it first.
+    Where `source` is not empty, b is made of it first.
     """
     shape, _, q, d0, d1, none, _, _ = stencil
     n = U(shape[2])
     evens = (n + U(1)) >> U(1)
     for j in range(first, last):
         o = U((i * shape[1] + j) * shape[2])
-        if source is not None:
+        if source.size > 0:
             pair_row(b, o, source, o, scale, n)
         odd = U((i + j + colour) & 1)
         at, count = o + odd * evens, n - evens if odd else evens
@@ -203,8 +203,8 @@ def relax(
         ZERO: x starts as zero and is not read. PLAIN. PROLONG: stage 0 is ``x += P e``.
     colour : int
         Of the first half sweep.
-    source, scale : array in natural order and number, or None
-        With kind ZERO, b becomes ``scale source`` first.
+    source, scale : array in natural order, or an empty one, and number
+        With kind ZERO, b becomes ``scale source`` first where there is one.
     extras : tuple or None
         Couplings of extra unknowns, on the first coarse level (see
         `sciml.preconditioners.multigrid.blocks`).
@@ -220,38 +220,31 @@ def relax(
         fix_start = ex_start = np.zeros(n0 + 1, np.int64)
     else:
         fix_start, ex_start = extras[0], extras[6]
+    width, after = n1, stop + count - 1
     if border:
         if start == 0:
             return
-        for lag in range(1, count):
-            dot = dots.size > 0 and first + lag == total - 1
-            for i in range(start - lag, start + lag):
-                busy = fix_start[i + 1] > fix_start[i] or ex_start[i + 1] > ex_start[i]
-                value = _stage(
-                    i, 0, n1, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks, e,
-                    extras, busy, t, dot,
-                )  # fmt: skip
-                if dot:
-                    dots[i] += value
-        return
-    width = n1
-    if extras is None:  # they couple whole planes
+        after = start + 2 * (count - 1)
+    elif extras is None:  # they couple whole planes
         width = tile_width(n1, n2, (count + 2) * (9 if stencil[7] is None else 24), stencil[1][1])
+    # Border and pass share these loops, as the compiler takes seconds over every call of `_stage`.
     for tile in range(0, n1, width):
         end = min(tile + width, n1)
-        for i in range(start, stop + count - 1):
+        for i in range(start, after):
             for lag in range(count):
                 plane = i - lag
-                if plane < (start if start == 0 else start + lag) or plane >= (
-                    stop if stop == n0 else stop - lag
-                ):
+                if border:
+                    low, high = start - lag, start + lag
+                else:
+                    low, high = start if start == 0 else start + lag, stop if stop == n0 else stop - lag
+                if plane < low or plane >= high:
                     continue
                 dot = dots.size > 0 and first + lag == total - 1
                 busy = fix_start[plane + 1] > fix_start[plane] or ex_start[plane + 1] > ex_start[plane]
-                low, high = lagging(tile, end, n1, lag)
+                row, last_row = lagging(tile, end, n1, lag)
                 value = _stage(
-                    plane, low, high, first + lag, kind, colour, x, b, source, scale, stencil, omega, blocks,
-                    e, extras, busy, t, dot,
+                    plane, row, last_row, first + lag, kind, colour, x, b, source, scale, stencil, omega,
+                    blocks, e, extras, busy, t, dot,
                 )  # fmt: skip
                 if dot:
                     dots[plane] += value
