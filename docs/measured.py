@@ -82,8 +82,9 @@ TABLES = {
     ),
     "smoke": Shown(
         "smoke_plume_paper", "pressure solves",
-        {"grid": "grid", "method": "method", "iterations_median": "iterations", "setup_ms": "set-up, ms",
-         "solve_ms": "solve, ms", "run_seconds": "all steps, s"},
+        {"grid": "grid", "method": "method", "steps": "steps measured", "iterations_median": "iterations, median",
+         "iterations_max": "most", "setup_ms": "set-up, ms", "solve_ms": "solve, ms",
+         "run_seconds": "all steps, s", "worst_divergence": "worst divergence"},
     ),
     "heat_100": Shown("heat_bandit_paper_100", "n_x = 100", HEAT),
     "heat_200": Shown("heat_bandit_paper_200", "n_x = 200", HEAT),
@@ -172,7 +173,6 @@ COMMANDS = {
     "learned_multigrid_paper": "python cases/learned_multigrid.py --size paper",
     "newcomer": "python docs/newcomer.py",
     "pinn_samplers_paper": "python cases/pinn_samplers.py --size paper --seed 1",
-    "poisson_scaling_paper": "python cases/poisson_scaling.py --size paper",
     "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",
 }
 """Of records that may be missing, and of those that no case makes."""

@@ -9,6 +9,7 @@ import pytest
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = " ".join((DOCS / "limits.md").read_text().split())
+PLUME = " ".join((DOCS / "smoke_plume.md").read_text().split())
 
 
 def rows(records, record, table):
@@ -63,6 +64,11 @@ def faster(records, grid):
     return claim(records, "smoke_plume_paper", f"{grid}: times faster than PyAMG")
 
 
+def over_pyamg(records, geometry, grid):
+    cube = f"{grid}x{grid}x{grid}"
+    return claim(records, "poisson_scaling_paper", f"{geometry}: times faster than PyAMG's best at {cube}")
+
+
 def spread(records, column, against):
     """Least and largest of our compressed sensing against BART's."""
     found = rows(records, "mri_baselines_paper", "reconstructions")
@@ -82,6 +88,8 @@ def peaks(records, sampler, record="aas_two_peaks_paper"):
     found = rows(records, record, "Adam + LM")
     return statistics.median(row["relative_L2"] for row in found if row["sampler"] == sampler)
 
+
+NUMBERS = ("none", "one", "two", "three", "four", "five", "six")
 
 SENTENCES = {
     "dcd": lambda r: (
@@ -103,6 +111,15 @@ SENTENCES = {
         f"$n_x$ = 100, 5,000 steps, {heat(r, 100, 'CG + multigrid (estimate)'):.1f} s with multigrid set up "
         f"in every step, {heat(r, 100, 'CG'):.1f} s with plain CG, "
         f"{heat(r, 100, 'GaussianProcessCB'):.1f} s with a tuned SSOR"
+    ),
+    "set-up": lambda r: (
+        "two to four cycles in space and up to "
+        f"{NUMBERS[round(claim(r, 'poisson_scaling_paper', 'set-up in V-cycles'))]} in the plane"
+    ),
+    "scaling": lambda r: (
+        f"{over_pyamg(r, 'walls', 256):.0f} times faster than the better of PyAMG's methods between thin "
+        f"walls at 256³, {over_pyamg(r, 'porous', 256):.0f} times in a porous medium there and "
+        f"{over_pyamg(r, 'porous', 64):.0f} times at 64³, where the aim was 30"
     ),
     "plume": lambda r: (
         f"`Multigrid` is {faster(r, '64x64x64'):.0f} times faster than the better of PyAMG's methods in "
@@ -132,6 +149,13 @@ SENTENCES = {
         f"{100 * claim(r, 'medida_lorenz_paper', 'Lorenz 63, two errors'):.0f} % of the supports were exact"
     ),
 }  # fmt: skip
+
+
+def test_the_page_of_the_plume_says_the_same(records):
+    assert (
+        f"`Multigrid` is {faster(records, '512x1024'):.0f} times faster in the plane and "
+        f"{faster(records, '64x64x64'):.0f} times faster in space"
+    ) in PLUME
 
 
 def test_in_porous_media_a_network_takes_as_many_iterations_as_incomplete_factors(records):

@@ -13,7 +13,7 @@ from ...backends.namespace import vdot
 from ...backends.threads import parallel
 from .blocks import BlockLevel
 from .chebyshev import chebyshev_coefficients
-from .hierarchy import GRAIN_ROWS, Coarsest, SparseLevel, Transfer
+from .hierarchy import GRAIN_PASS, Coarsest, SparseLevel, Transfer
 from .parameters import Parameters
 
 __all__ = ["CompiledCycle", "Vectors", "Workspace"]
@@ -119,7 +119,7 @@ class CompiledCycle(Parameters):
         A = (level.indptr, level.indices, level.data)
         sizes = np.diff(level.colour_start)
         for _ in range(self._sweeps(index + 1)):
-            if sizes.max(initial=0) < 2 * GRAIN_ROWS:
+            if sizes.max(initial=0) < 2 * GRAIN_PASS:
                 csr.gauss_seidel(
                     0,
                     level.colour_start[-1],
@@ -137,7 +137,7 @@ class CompiledCycle(Parameters):
                 rows = level.order[level.colour_start[c] : level.colour_start[c + 1]]
                 parallel(
                     csr.gauss_seidel, rows.size, backward, rows, *A, level.inverse_diagonal, v.b, v.x, omega,
-                    grain=GRAIN_ROWS,
+                    grain=GRAIN_PASS,
                 )  # fmt: skip
 
     def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
@@ -156,7 +156,7 @@ class CompiledCycle(Parameters):
                 smoothers.extras_residual(0, planes, v.x, v.b, v.r, level.extras)
         else:
             A = (level.indptr, level.indices, level.data)
-            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_ROWS)
+            parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_PASS)
 
     def _coarse_cycle(self, index: int, work) -> None:
         """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
