@@ -82,8 +82,9 @@ TABLES = {
     ),
     "smoke": Shown(
         "smoke_plume_paper", "pressure solves",
-        {"grid": "grid", "method": "method", "steps": "steps measured", "iterations_median": "iterations, median",
-         "iterations_max": "most", "setup_ms": "set-up, ms", "solve_ms": "solve, ms",
+        {"grid": "grid", "method": "method", "steps": "steps measured",
+         "iterations_median": "iterations, median", "iterations_max": "most",
+         "setup_ms": "set-up, ms", "solve_ms": "solve, ms",
          "run_seconds": "all steps, s", "worst_divergence": "worst divergence"},
     ),
     "heat_100": Shown("heat_bandit_paper_100", "n_x = 100", HEAT),
