@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _common import Case, parser, progress
+from _common import Case, output, parser, progress
 from _line_multigrid import LineMultigrid
 
 from sciml import cg
@@ -115,15 +115,18 @@ def attempt(
 
 
 class Rows:
-    """Finished measurements, one JSON line each, kept in a file if there is one."""
+    """Finished measurements of one seed, one JSON line each, kept in a file if there is one."""
 
-    def __init__(self, path: Path | None):
-        self.path = path
+    def __init__(self, path: Path | None, seed: int):
+        self.path, self.seed = path, seed
         self.done: dict[str, dict[str, Any]] = {}
         if path is not None and path.exists():
             for line in path.read_text().splitlines():
                 row = json.loads(line)
                 self.done[row.pop("key")] = row
+
+    def name(self, *parts: Any) -> str:
+        return "|".join(map(str, (self.seed, *parts)))
 
     def get(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         if key not in self.done:
@@ -156,7 +159,7 @@ def study(
                 problem: Problem | None = None
                 for rtol in tolerances:
                     for method in methods:
-                        key = f"{family}|{size_name(shape)}|{seed}|{rtol:g}|{method}"
+                        key = rows.name(family, size_name(shape), seed, f"{rtol:g}", method)
                         if key not in rows.done and problem is None:
                             problem = make(shape, seed)
                             for warm in methods:  # kernels loaded, caches alike
@@ -284,12 +287,14 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments.add_argument("--families", help="comma-separated; all by default")
     arguments.add_argument("--shapes", help="such as 64x64x64,512x512; those of the size by default")
     arguments.add_argument("--seeds", type=int, help="geometries per family and shape")
-    arguments.add_argument("--rows", type=Path, help="file finished measurements are kept in and taken from")
+    arguments.add_argument(
+        "--rows", type=output, help="file finished measurements are kept in and taken from"
+    )
     args = arguments.parse_args(argv)
     case = Case("learned_multigrid", args)
     training = load_weights(shipped("multigrid")).training
     searched = {k: settings_of(v) for k, v in training["grid_searched"].items()}
-    rows = Rows(args.rows)
+    rows = Rows(args.rows, args.seed)
     seeds, repeats = args.seeds or SEEDS[args.size], REPEATS[args.size]
     start = args.seed * 1000
     shapes, hard = SHAPES[args.size], COEFFICIENT_SHAPES[args.size]

@@ -171,7 +171,6 @@ TABLES = {
 """Tables by the name of the file that is made of them."""
 
 COMMANDS = {
-    "learned_multigrid_paper": "python cases/learned_multigrid.py --size paper",
     "newcomer": "python docs/newcomer.py",
     "pinn_samplers_paper": "python cases/pinn_samplers.py --size paper --seed 1",
     "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",

@@ -16,11 +16,20 @@ def test_rows_are_kept_and_taken_up(case, tmp_path):
     again = study.main(arguments)
     assert rows.read_text() == kept
     assert again["tables"] == first["tables"]
+    assert str(rows) not in again["arguments"]
     assert png.stat().st_size > 5000
     walls = first["tables"]["obstacles"]
     assert [r["rtol"] for r in walls] == [1e-2, 1e-4, 1e-6]
     assert all(r["geometries"] == 2 and r["learned failed"] == 0 for r in walls)
     assert len(kept.splitlines()) == len({json.loads(line)["key"] for line in kept.splitlines()})
+
+
+def test_rows_of_one_seed_do_not_serve_another(case, tmp_path):
+    study, path = case("learned_multigrid"), tmp_path / "rows.jsonl"
+    first, second = study.Rows(path, 0), study.Rows(path, 1)
+    assert first.get(first.name("walls", 3), lambda: {"seconds": 1.0}) == {"seconds": 1.0}
+    assert second.get(second.name("walls", 3), lambda: {"seconds": 2.0}) == {"seconds": 2.0}
+    assert study.Rows(path, 0).done[first.name("walls", 3)] == {"seconds": 1.0}
 
 
 def test_claims_come_from_the_rows(case):

@@ -10,6 +10,7 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = " ".join((DOCS / "limits.md").read_text().split())
 PLUME = " ".join((DOCS / "smoke_plume.md").read_text().split())
+LEARNED = " ".join((DOCS / "learned_multigrid.md").read_text().split())
 
 
 def rows(records, record, table):
@@ -64,6 +65,15 @@ def faster(records, grid):
     return claim(records, "smoke_plume_paper", f"{grid}: times faster than PyAMG")
 
 
+def learned(records):
+    """Seconds over those of the grid search."""
+    medians = [
+        claim(records, "learned_multigrid_paper", f"seconds over grid-searched at {rtol}, median")
+        for rtol in ("0.01", "0.0001", "1e-06")
+    ]
+    return "{:.2f}, {:.2f} and {:.2f} times".format(*medians)
+
+
 def over_pyamg(records, geometry, grid):
     cube = f"{grid}x{grid}x{grid}"
     return claim(records, "poisson_scaling_paper", f"{geometry}: times faster than PyAMG's best at {cube}")
@@ -112,6 +122,9 @@ SENTENCES = {
         f"in every step, {heat(r, 100, 'CG'):.1f} s with plain CG, "
         f"{heat(r, 100, 'GaussianProcessCB'):.1f} s with a tuned SSOR"
     ),
+    "learned multigrid": lambda r: (
+        f"{learned(r)} the seconds of the best setting of a grid search, to 1e-2, 1e-4 and 1e-6"
+    ),
     "set-up": lambda r: (
         "two to four cycles in space and up to "
         f"{NUMBERS[round(claim(r, 'poisson_scaling_paper', 'set-up in V-cycles'))]} in the plane"
@@ -156,6 +169,18 @@ def test_the_page_of_the_plume_says_the_same(records):
         f"`Multigrid` is {faster(records, '512x1024'):.0f} times faster in the plane and "
         f"{faster(records, '64x64x64'):.0f} times faster in space"
     ) in PLUME
+
+
+def test_the_page_of_learned_multigrid_says_the_same(records):
+    textbook = claim(records, "learned_multigrid_paper", "seconds over textbook, thin walls and porous in 3D")
+    assert f"{learned(records)} its seconds, to 1e-2, 1e-4 and 1e-6" in LEARNED
+    assert f"take {textbook:.2f} times the seconds" in LEARNED
+    for family in ("balls", "boxes"):
+        quarter = value(
+            records, "learned_multigrid_paper", "obstacles", "learned / grid-searched",
+            family=family, grid="64x64x64", rtol=1e-2,
+        )  # fmt: skip
+        assert quarter == pytest.approx(0.75, abs=0.03)
 
 
 def test_in_porous_media_a_network_takes_as_many_iterations_as_incomplete_factors(records):
