@@ -172,10 +172,9 @@ TABLES = {
 
 COMMANDS = {
     "newcomer": "python docs/newcomer.py",
-    "pinn_samplers_paper": "python cases/pinn_samplers.py --size paper --seed 1",
     "tutorial_preconditioner": "python docs/run_page.py tutorial_preconditioner --tables baselines rows",
 }
-"""Of records that may be missing, and of those that no case makes."""
+"""Of records that no case makes."""
 
 
 def build(docs: Path) -> None:
@@ -195,10 +194,7 @@ def read(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def measured(shown: Shown, records: dict[str, dict[str, Any]]) -> str:
-    """The table and where it comes from; without its record, how to make it."""
-    if shown.record not in records:
-        made_by = f"{COMMANDS[shown.record]} --json docs/records/{shown.record}.json"
-        return f"*No record of this measurement is kept yet.* It is made by\n\n```bash\n{made_by}\n```"
+    """The table and where it comes from."""
     record = records[shown.record]
     lines = ["| " + " | ".join(shown.columns.values()) + " |"]
     lines.append("|" + "|".join(":--" if text else "--:" for text in _texts(shown, record)) + "|")

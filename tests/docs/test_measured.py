@@ -41,9 +41,6 @@ def test_what_is_made_is_included(measured):
 def test_every_table_is_that_of_its_record(measured, records):
     for shown in measured.TABLES.values():
         text = measured.measured(shown, records)
-        if shown.record not in records:
-            assert measured.COMMANDS[shown.record] in text
-            continue
         (rows,) = (v for k, v in records[shown.record]["tables"].items() if k.startswith(shown.table))
         assert set(shown.columns) <= set().union(*rows)
         lines = [line for line in text.splitlines() if line.startswith("|")]
