@@ -220,10 +220,18 @@ def _indefinite(bench: Bench) -> Iterator[str]:
 
 
 def _singular(bench: Bench) -> Iterator[str]:
-    """A singular system with a compatible ``b`` ends with an honest status, never with NaN."""
+    """A singular system with a compatible ``b`` ends with an honest status, never with NaN, or is refused.
+
+    Whether a factorisation meets a pivot that is exactly zero is a matter of rounding.
+    """
     A = as_operator(similar_to(bench.probes, np.linspace(0.0, 2.0, 20)))
     b = A(bench.probes.normal((20,)))
-    result = bench.run(b, A, maxiter=400)
+    try:
+        result = bench.run(b, A, maxiter=400)
+    except ValueError as error:
+        if "A is singular" not in str(error):
+            raise
+        return
     yield from lies(result, A, b)
     if not np.all(np.isfinite(to_numpy(result.x))) and result.status is not Status.NONFINITE:
         yield f"x is not finite but the status is {result.status.name}"

@@ -131,6 +131,17 @@ def scipy_cg(A, b, **settings):
     return scipy.sparse.linalg.cg(A, b.reshape(-1))
 
 
+def refuses_singular(sentence):
+    def solver(A, b, **settings):
+        if getattr(A, "shape", None) == (20, 20):
+            columns = [np.asarray(A(e.reshape(A.in_shape))).reshape(-1) for e in np.eye(20)]
+            if np.min(np.abs(np.linalg.eigvals(columns))) < 1e-12:
+                raise ValueError(sentence)
+        return cg(A, b, **settings)
+
+    return around(solver)
+
+
 DEFECTS = {
     "lies about convergence": (lies_about_convergence, "says CONVERGED but"),
     "claims convergence always": (altered(status=lambda r: Status.CONVERGED), "says CONVERGED but"),
@@ -158,6 +169,7 @@ DEFECTS = {
     "never warns": (never_warns, "on_failure: on_failure='warn' issues no"),
     "random": (random_answer, "reproducible: "),
     "moves data": (moves_data, "mixed_libraries: x0 of another library is accepted"),
+    "cannot do singular systems": (refuses_singular("oops"), "singular: raised ValueError: oops"),
     "another result type": (scipy_cg, "returned a tuple; expected a SolveResult"),
 }
 
@@ -177,6 +189,10 @@ def test_failure_is_raised_with_all_sentences():
 
 def test_conjugate_gradients_pass():
     assert check_solver(cg) == []
+
+
+def test_a_solver_may_refuse_singular_systems_in_so_many_words():
+    assert check_solver(refuses_singular("A is singular; expected a regular matrix")) == []
 
 
 def test_skip_leaves_out_a_check():

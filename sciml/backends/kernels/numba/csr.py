@@ -184,6 +184,7 @@ def galerkin_constant(
     """Rows of ``P^T A P``, diagonal first, for the P of `agg`: written and counted as in `sparse_product`."""
     where = np.full(columns, -1, np.int32)
     begin = place[start]
+    # A literal 0 has a type of its own: the compiler would make `galerkin_rows` once more for it.
     end = galerkin_rows(
         start, stop, ptr, np.int64(0), members, agg, indptr, indices, data, where, begin, c_ptr, c_idx, c_val
     )
