@@ -222,7 +222,8 @@ def _indefinite(bench: Bench) -> Iterator[str]:
 def _singular(bench: Bench) -> Iterator[str]:
     """A singular system with a compatible ``b`` ends with an honest status, never with NaN, or is refused.
 
-    Whether a factorisation meets a pivot that is exactly zero is a matter of rounding.
+    Refusing it is a `ValueError` that says "A is singular": whether a factorisation meets a pivot that is
+    exactly zero is a matter of rounding.
     """
     A = as_operator(similar_to(bench.probes, np.linspace(0.0, 2.0, 20)))
     b = A(bench.probes.normal((20,)))

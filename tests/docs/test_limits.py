@@ -74,6 +74,12 @@ def learned(records):
     return "{:.2f}, {:.2f} and {:.2f} times".format(*medians)
 
 
+def setup_in_space(records, which):
+    found = rows(records, "poisson_scaling_paper", "cg to")
+    cubes = [r for r in found if r["method"] == "cg+multigrid" and r["grid"].count("x") == 2]
+    return NUMBERS[round(which(row["setup_cycles"] for row in cubes))]
+
+
 def over_pyamg(records, geometry, grid):
     cube = f"{grid}x{grid}x{grid}"
     return claim(records, "poisson_scaling_paper", f"{geometry}: times faster than PyAMG's best at {cube}")
@@ -126,7 +132,7 @@ SENTENCES = {
         f"{learned(r)} the seconds of the best setting of a grid search, to 1e-2, 1e-4 and 1e-6"
     ),
     "set-up": lambda r: (
-        "two to four cycles in space and up to "
+        f"{setup_in_space(r, min)} to {setup_in_space(r, max)} cycles in space and up to "
         f"{NUMBERS[round(claim(r, 'poisson_scaling_paper', 'set-up in V-cycles'))]} in the plane"
     ),
     "scaling": lambda r: (
@@ -175,6 +181,14 @@ def test_the_page_of_learned_multigrid_says_the_same(records):
     textbook = claim(records, "learned_multigrid_paper", "seconds over textbook, thin walls and porous in 3D")
     assert f"{learned(records)} its seconds, to 1e-2, 1e-4 and 1e-6" in LEARNED
     assert f"take {textbook:.2f} times the seconds" in LEARNED
+    iterations = [
+        value(
+            records, "learned_multigrid_paper", "coefficients", f"{method} it",
+            family="jump squares", grid="512x512",
+        )
+        for method in ("learned", "default")
+    ]  # fmt: skip
+    assert "around squares in the plane ({:.0f} iterations against {:.0f})".format(*iterations) in LEARNED
     for family in ("balls", "boxes"):
         quarter = value(
             records, "learned_multigrid_paper", "obstacles", "learned / grid-searched",

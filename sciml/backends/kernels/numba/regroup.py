@@ -148,13 +148,13 @@ def _above(at, rows, m, periodic):
 
 
 @jit
-def _connect(a, b, weight, threshold, paired_up, label, count):
-    """Nodes a and b are neighbours; above the threshold they, and all joined to them, get one label."""
+def _connect(a, b, weight, theta, diag, paired_up, label, count):
+    """Nodes a and b are neighbours; strong ones, and all that are joined to them, get one label."""
     if weight <= 0:
         return
     paired_up[a] = paired_up[b] = True
     low, high = min(label[a], label[b]), max(label[a], label[b])
-    if weight > threshold and low != high:
+    if low != high and weight > theta * np.sqrt(diag[a] * diag[b]):
         for v in range(count):
             if label[v] == high:
                 label[v] = low
@@ -228,25 +228,21 @@ def join(
                         other = _above(di, rows0, m0, periodic[0])
                         b = local[other, dj, dk] if other >= 0 else -1
                         if b >= 0:
-                            threshold = theta * np.sqrt(diag[a] * diag[b])
-                            _connect(a, b, g0[U(node[b])], threshold, paired_up, label, count)
+                            _connect(a, b, g0[U(node[b])], theta, diag, paired_up, label, count)
                         other = _above(dj, rows1, m1, periodic[1])
                         b = local[di, other, dk] if other >= 0 else -1
                         if b >= 0:
-                            threshold = theta * np.sqrt(diag[a] * diag[b])
-                            _connect(a, b, g1[U(node[b])], threshold, paired_up, label, count)
+                            _connect(a, b, g1[U(node[b])], theta, diag, paired_up, label, count)
                         other = _above(dk, rows2, m2, periodic[2])
                         b = local[di, dj, other] if other >= 0 else -1
                         if b >= 0:
-                            threshold = theta * np.sqrt(diag[a] * diag[b])
-                            _connect(a, b, g2[U(node[b])], threshold, paired_up, label, count)
+                            _connect(a, b, g2[U(node[b])], theta, diag, paired_up, label, count)
             for a in range(regular, count):
                 e = node[a] - first
                 for entry in range(ex_ptr[e], ex_ptr[e + 1]):
                     for b in range(count):
                         if node[b] == ex_col[entry]:
-                            threshold = theta * np.sqrt(diag[a] * diag[b])
-                            _connect(a, b, ex_weight[entry], threshold, paired_up, label, count)
+                            _connect(a, b, ex_weight[entry], theta, diag, paired_up, label, count)
                             break
             for v in range(count):
                 if not paired_up[v]:
