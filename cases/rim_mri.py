@@ -169,8 +169,8 @@ def claims(case: Case, rows: list[dict[str, Any]], learned: Sequence[str], secon
                 case.claim(f"{CG} over {rival}, least (dB)", least_gain(rows, CG, rival), ">=", 0.0)
                 gain = least_gain(rows, CG, rival, "equispaced")
                 case.claim(f"{CG} over {rival}, least, equispaced (dB)", gain, ">=", 2.0)
-        mean = {n: np.mean([r["seconds"] for r in rows if r["method"] == n]) for n in (CG, "BART CS")}
         if bart_available():
+            mean = {n: np.mean([r["seconds"] for r in rows if r["method"] == n]) for n in (CG, "BART CS")}
             ratio = float(mean[CG] / mean["BART CS"])
             case.claim(f"processor seconds, {CG} / BART CS", ratio, "<=", 1.0)
     case.claim("processor seconds, IndRNN / GRU, 64 channels", seconds["indrnn"] / seconds["gru"], "<=", 0.6)

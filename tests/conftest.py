@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -13,6 +14,12 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 import numpy as np
 import pytest
 from libraries import Namespace, namespace_params
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported and collected lives to the end: no later garbage collection walks through it."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(params=namespace_params())

@@ -16,7 +16,8 @@ def run(case, name, folder, *arguments):
     return content, {claim["name"]: claim["holds"] for claim in content["claims"]}
 
 
-def test_heat(case, tmp_path):
+def test_heat(case, tmp_path, monkeypatch):
+    monkeypatch.setitem(case("combine_heat").SIZES, "small", (80, 64))
     content, claims = run(case, "combine_heat", tmp_path, "--steps", "6")
     assert claims.pop("largest error against factorisation")
     assert len(claims) == 2  # of seconds

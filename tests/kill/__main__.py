@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch._dynamo  # noqa: F401 - what the first optimizer of a process would import, in every fork anew
 
 import sciml.learned.dcd
 import sciml.learned.multigrid

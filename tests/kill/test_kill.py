@@ -11,12 +11,11 @@ import pytest
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="forks processes that have torch loaded")
-@pytest.mark.parametrize("name", ["dcd", "multigrid", "pinn", "rim"])
-def test_a_killed_training_ends_with_the_weights_of_an_untouched_one(name):
+def test_killed_trainings_end_with_the_weights_of_untouched_ones():
     pytest.importorskip("torch")
     done = subprocess.run(
-        [sys.executable, "-m", "kill", "--only", name, "--kills", "2"],
+        [sys.executable, "-m", "kill", "--kills", "8"],
         cwd=Path(__file__).parents[1], capture_output=True, text=True, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "identical" in done.stdout
+    assert done.stdout.count("identical") == 4

@@ -123,7 +123,7 @@ class DirectionNet(nn.Module):
         self.last = kind(channels, 1, 1, bias=not linear)
         # Channels beside each other in memory: convolutions of few channels run several times faster.
         self.to(memory_format=self._memory)  # type: ignore[call-overload]
-        if gain != 1.0:
+        if gain != 1.0 and not self.first.weight.is_meta:
             self._start_near_multigrid()
 
     @torch.no_grad()

@@ -241,8 +241,9 @@ def next_level(
         parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, 1.0, diag, grain=GRAIN_ROWS)
     else:
         ptr, idx, val = level.galerkin(joined)
-        args = (ptr, idx, val, hop.ptr, hop.members, None, level.diag, coarse_scaling, diag)
-        parallel(csr.diagonal, coarse, *args, grain=GRAIN_ROWS)
+        # Types as above: the compiler would make the kernel once more for others.
+        R = (hop.ptr.astype(np.int64), hop.members, np.empty(0, np.float32))
+        parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, coarse_scaling, diag, grain=GRAIN_ROWS)
         if level.mass is not None:
             mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
             diag += ((1 - coarse_scaling) * mass).astype(np.float32)

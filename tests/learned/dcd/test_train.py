@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -19,7 +16,6 @@ torch = pytest.importorskip("torch")
 from sciml import CallableOperator, PoissonOperator, cg  # noqa: E402
 from sciml.cli import main  # noqa: E402
 from sciml.learned import load, load_weights  # noqa: E402
-from sciml.learned.checkpoint import load_checkpoint  # noqa: E402
 from sciml.learned.dcd import (  # noqa: E402
     BoxModes,
     DCDNetwork,
@@ -178,38 +174,6 @@ def test_a_killed_run_ends_with_the_weights_of_an_uninterrupted_one(killed_at, w
     assert_equal(weights(network), weights(whole[0]))
     assert history.loss == whole[1].loss
     assert history.validation == whole[1].validation
-
-
-def test_a_process_killed_without_warning_resumes(tmp_path):
-    """SIGKILL at whatever point it hits; the checkpoint is the last whole one."""
-    script = textwrap.dedent(
-        f"""
-        import sys, time
-        from sciml.learned.dcd import train_dcd
-        from sciml.problems import poisson
-        train_dcd(
-            poisson((8, 8), bc="open-top").A, architecture={TINY!r}, steps=10, batch=2, validate_every=3,
-            seed=5, checkpoint=sys.argv[1], checkpoint_every=0,
-            callback=lambda done, _: print(done, flush=True) or time.sleep(0.05),
-        )
-        """
-    )
-    path, uninterrupted = tmp_path / "run.safetensors", tmp_path / "whole.safetensors"
-    process = subprocess.Popen([sys.executable, "-c", script, path], stdout=subprocess.PIPE)
-    while int(process.stdout.readline()) < 3:
-        pass
-    time.sleep(np.random.default_rng().uniform(0.0, 0.1))
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    done = load_checkpoint(path)["history"]["steps"]
-    assert 2 <= done < 10
-    # All three in processes of their own: the same numbers need the same state of the libraries.
-    for checkpoint in (path, uninterrupted):
-        subprocess.run([sys.executable, "-c", script, checkpoint], check=True, capture_output=True)
-    resumed, whole = load_checkpoint(path), load_checkpoint(uninterrupted)
-    assert resumed["history"]["loss"] == whole["history"]["loss"]
-    assert_equal(resumed["state"]["module"], whole["state"]["module"])
 
 
 def test_another_run_is_refused(tmp_path):

@@ -4,11 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import signal
-import subprocess
-import sys
-import textwrap
-import time
 
 import numpy as np
 import pytest
@@ -138,41 +133,6 @@ def test_a_run_stopped_anywhere_ends_as_an_uninterrupted_one(tmp_path, optimizer
         field, history = train(**settings, checkpoint=path)
         assert history.steps == 10
         np.testing.assert_array_equal(theta(field), theta(whole))
-
-
-def test_a_killed_run_resumes_to_the_same_result(tmp_path):
-    """A real process, killed without warning."""
-    script = textwrap.dedent(
-        """
-        import sys, time
-        from sciml.learned.pinn import PROBLEMS, Field, train_pinn
-        problem = PROBLEMS["heat"]()
-        slow = len(sys.argv) > 2
-        field, history = train_pinn(
-            problem, field=Field(problem, hidden=(8,)), sampler="uniform", optimizer="adam+lm", points=300,
-            held_out=200, steps=(20, 10), resample=(7, 4), checkpoint=sys.argv[1], checkpoint_every=0.0,
-            callback=(lambda n, m: time.sleep(0.1)) if slow else None,
-        )
-        print(field.net.theta.sum().item().hex(), history.steps)
-        """
-    )
-    command = [sys.executable, "-c", script]
-    path = tmp_path / "run.safetensors"
-    process = subprocess.Popen([*command, str(path), "slow"], stdout=subprocess.DEVNULL)
-    while not path.exists() or _steps(path) < 3:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert 3 <= _steps(path) < 30
-    resumed = subprocess.run([*command, str(path)], capture_output=True, text=True, check=True).stdout
-    whole, _ = train(optimizer="adam+lm", steps=(20, 10), resample=(7, 4))
-    assert resumed.split() == [whole.net.theta.sum().item().hex(), "30"]
-
-
-def _steps(path):
-    from sciml.learned.checkpoint import load_checkpoint
-
-    return load_checkpoint(path)["history"]["steps"]
 
 
 def test_a_checkpoint_of_another_run_is_refused(tmp_path):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit
+from .common import U, inner, jit
 
 __all__ = ["maccormack", "semi_lagrangian"]
 
@@ -18,7 +18,7 @@ EDGE = 1e-6
 """A departure point this close to the edge of a cell has limits from both sides: rounding must not decide."""
 
 
-@jit
+@inner
 def _split(x, n):
     """Lower index, upper index and weight of the upper one, for interpolation between `n` >= 1 values."""
     last = n - 1
@@ -27,7 +27,7 @@ def _split(x, n):
     return U(i), U(min(i + 1, last)), x - i
 
 
-@jit
+@inner
 def _sample(f, x0, x1, x2):
     """Multilinear interpolation at index coordinates, exact for constants and at the points themselves."""
     i, i1, r = _split(x0, f.shape[0])
@@ -39,14 +39,14 @@ def _sample(f, x0, x1, x2):
     return low + s * (_bilinear(f, j1, i, i1, r, k, k1, t) - low)
 
 
-@jit
+@inner
 def _bilinear(f, j, i, i1, r, k, k1, t):
     low = f[i, j, k] + t * (f[i, j, k1] - f[i, j, k])
     high = f[i1, j, k] + t * (f[i1, j, k1] - f[i1, j, k])
     return low + r * (high - low)
 
 
-@jit
+@inner
 def _around(x, n):
     """First and one past the last index around `x`; on an index, up to rounding, also those beside it."""
     first = min(max(int(np.floor(x - EDGE)), 0), n - 1)
@@ -54,7 +54,7 @@ def _around(x, n):
     return first, last + 1
 
 
-@jit
+@inner
 def _bounds(f, x0, x1, x2):
     """Smallest and largest of the values around a position, those `_sample` interpolates between included."""
     i0, i1 = _around(x0, f.shape[0])
@@ -69,7 +69,7 @@ def _bounds(f, x0, x1, x2):
     return low, high
 
 
-@jit
+@inner
 def _velocity(u, x0, x1, x2):
     """Velocity at a position, from the components on the faces."""
     v0 = _sample(u[0], x0, x1 - 0.5, x2 - 0.5)
@@ -78,7 +78,7 @@ def _velocity(u, x0, x1, x2):
     return v0, v1, v2
 
 
-@jit
+@inner
 def _trace(u, c, x0, x1, x2):
     """Where a particle now at `x` was a time step ago (midpoint rule); `c` is ``Δt/h`` per axis."""
     v0, v1, v2 = _velocity(u, x0, x1, x2)

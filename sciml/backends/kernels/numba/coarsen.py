@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import jit
+from .common import inner, jit
 from .components import joined
 
 __all__ = [
@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-@jit
+@inner
 def _find(blocks, row, k, child):
     """Index of the coarse unknown that cell `child` of block k in block row `row` belongs to."""
     _, coarse_shape, split_start, split_block, split_labels, split_extra = blocks
@@ -43,7 +43,7 @@ def _find(blocks, row, k, child):
     return index
 
 
-@jit
+@inner
 def _weight(axis, upper, o, o_neighbour, w, faces):
     """Weight of the face between the cell at offset `o` and its neighbour along `axis`."""
     if faces is None:
@@ -57,7 +57,7 @@ def _weight(axis, upper, o, o_neighbour, w, faces):
     return np.float64(f2[at])
 
 
-@jit
+@inner
 def _component_row(i, j, k, labels, label, unknown, stencil, blocks, scale, shift, columns, values, lifts):
     """Galerkin row of one component of a split block, by a loop over its cells and their neighbours.
 
@@ -152,7 +152,7 @@ def extra_rows(start, stop, fill, stencil, blocks, scale, shift, first, ptr, col
                     columns[at], weights[at], lifts[at] = col[entry], val[entry], lift[entry]
 
 
-@jit
+@inner
 def _layer(bits, axis, top):
     """The cells of a block in its lowest or highest layer along `axis`, as bits of the lowest layer."""
     if axis == 0:
@@ -273,7 +273,7 @@ def coarse_diagonal(
                 qc[b] = value if value > 0.0 else -1.0
 
 
-@jit
+@inner
 def _inside(e0, e1, e2, i, j, k, shape, factors, w, faces, popcount):
     """Sum of the weights of the open faces inside a block."""
     if faces is None:
@@ -296,7 +296,7 @@ def _inside(e0, e1, e2, i, j, k, shape, factors, w, faces, popcount):
     return weight
 
 
-@jit
+@inner
 def _wrap_weight(own, axis, i, j, k, shape, factors, w, faces, popcount):
     n1, n2 = shape[1], shape[2]
     pairs = _layer(own, axis, False) & _layer(own, axis, factors[axis] == 2)

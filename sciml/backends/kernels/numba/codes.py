@@ -13,10 +13,14 @@ __all__ = ["histogram", "translate"]
 def histogram(start, stop, code):
     """How often each of the 256 codes occurs in ``code[start:stop]``."""
     # Four tables: neighbouring cells mostly share a code, and one counter would wait for itself.
-    counts = np.zeros((4, 256), np.int64)
+    counts = np.empty(4 * 256, np.int64)
+    for k in range(counts.size):
+        counts[k] = 0
     for i in range(start, stop):
-        counts[i & 3, code[i]] += 1
-    return counts[0] + counts[1] + counts[2] + counts[3]
+        counts[U(256 * (i & 3) + code[i])] += 1
+    for k in range(256):
+        counts[k] += counts[256 + k] + counts[512 + k] + counts[768 + k]
+    return counts[:256]
 
 
 @jit

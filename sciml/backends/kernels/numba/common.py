@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-__all__ = ["U", "inlined", "jit", "lagging", "row_offsets", "tile_width"]
+__all__ = ["U", "inlined", "inner", "jit", "lagging", "row_offsets", "tile_width"]
 
 U = np.uintp
 """Unsigned offsets: numba would otherwise test every index for being negative, and LLVM not vectorise."""
@@ -17,13 +17,16 @@ U = np.uintp
 # division-by-zero exception, a branch that would stop vectorisation.
 _OPTIONS: Any = {
     "nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"},
+    "no_cfunc_wrapper": True,
 }  # fmt: skip
 jit: Any = njit(**_OPTIONS)
+inner: Any = njit(**_OPTIONS, no_cpython_wrapper=True)
+"""For functions that only kernels call: without a way in from Python they are compiled in less time."""
 inlined: Any = njit(**_OPTIONS, inline="always")
 """For functions called once a row with tuples of arrays, which are passed word by word."""
 
 
-@jit
+@inner
 def row_offsets(i, j, shape, periodic):
     """Flat offsets of the row (i, j, :) and of its four neighbour rows in an array with one row of zeros
     appended.
@@ -61,7 +64,7 @@ def row_offsets(i, j, shape, periodic):
     return U(o), U(lower0), U(upper0), U(lower1), U(upper1)
 
 
-@jit
+@inner
 def tile_width(rows, row_length, bytes_per_cell, periodic):
     """Rows of a plane to process at once: those in flight, `bytes_per_cell` over all planes, fit in cache."""
     width = max(32, 1_000_000 // (bytes_per_cell * row_length))
@@ -69,7 +72,7 @@ def tile_width(rows, row_length, bytes_per_cell, periodic):
     return rows if periodic or 2 * width > 3 * rows else width
 
 
-@jit
+@inner
 def lagging(start, stop, rows, lag):
     """The rows start..stop of a tile shifted down by `lag`, except at the borders of the plane."""
     return (0 if start == 0 else start - lag), (rows if stop == rows else stop - lag)

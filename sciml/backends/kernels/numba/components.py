@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import jit
+from .common import inner, jit
 
 __all__ = ["block_labels", "fill_blocks", "joined", "scan_blocks"]
 
 
-@jit
+@inner
 def _flood(occupied, e0, e1, e2):
     """Component numbers, four bits a cell; ``e_a`` marks cells joined to their upper neighbour along a."""
     labels = np.int64(0)
@@ -37,7 +37,7 @@ def _flood(occupied, e0, e1, e2):
     return labels, number - 1
 
 
-@jit
+@inner
 def _occupied(block_i, block_j, block_k, stencil, factors):
     shape, _, q, _, _, none, _, _ = stencil
     n0, n1, n2 = shape
@@ -70,7 +70,7 @@ def _occupied(block_i, block_j, block_k, stencil, factors):
     return bits
 
 
-@jit
+@inner
 def joined(bits, block_i, block_j, block_k, shape, factors, faces):
     """Open faces inside a block, as bits of the lower cell, for each axis."""
     e0, e1, e2 = bits & (bits >> 4) & 0x0F, bits & (bits >> 2) & 0x33, bits & (bits >> 1) & 0x55
@@ -91,7 +91,7 @@ def joined(bits, block_i, block_j, block_k, shape, factors, faces):
     return e0, e1, e2
 
 
-@jit
+@inner
 def _strong(e0, e1, e2, block_i, block_j, block_k, shape, factors, faces, q, theta):
     """Those of the open faces inside a block whose weight is at least theta sqrt(d d') (d: diagonals)."""
     f0, f1, f2 = faces
@@ -116,7 +116,7 @@ def _strong(e0, e1, e2, block_i, block_j, block_k, shape, factors, faces, q, the
     return e0, e1, e2
 
 
-@jit
+@inner
 def block_labels(bits, block_i, block_j, block_k, shape, factors, faces, q, theta, split):
     """Packed component numbers of the cells of a block, and how many components it has beyond the first.
 

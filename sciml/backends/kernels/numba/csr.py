@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit
+from .common import U, inner, jit
 
 __all__ = [
     "aggregate",
@@ -141,7 +141,7 @@ def name_members(start, stop, ptr, members, agg):
             agg[U(members[m])] = row
 
 
-@jit
+@inner
 def galerkin_rows(
     start, stop, ptr, offset, members, agg, indptr, indices, data, where, begin, c_ptr, c_idx, c_val
 ):
@@ -182,7 +182,9 @@ def galerkin_constant(
     start, stop, columns, ptr, members, agg, indptr, indices, data, place, c_ptr, c_idx, c_val
 ):
     """Rows of ``P^T A P``, diagonal first, for the P of `agg`: written and counted as in `sparse_product`."""
-    where = np.full(columns, -1, np.int32)
+    where = np.empty(columns, np.int32)
+    for j in range(columns):
+        where[j] = -1
     begin = place[start]
     # A literal 0 has a type of its own: the compiler would make `galerkin_rows` once more for it.
     end = galerkin_rows(
@@ -319,7 +321,9 @@ def sparse_product(
     They are written one after the other from ``place[start]`` on, and their lengths to ``c_ptr[1:]``. Returns
     the number of entries.
     """
-    where = np.full(columns, -1, np.int32)
+    where = np.empty(columns, np.int32)
+    for j in range(columns):
+        where[j] = -1
     sums = np.empty(columns)
     first = begin = place[start]
     for i in range(start, stop):
@@ -364,6 +368,7 @@ def transpose(a_ptr, a_idx, a_val, t_ptr, t_idx, t_val):
 def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, factor, diag):
     """Diagonal of Galerkin rows start..stop, moved to the front of its row; rows are multiplied by `factor`.
 
+    Without values ``r_val`` restriction sums.
     An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what
     float32 leaves of it is set to 0, so that no later division blows it up.
     """
@@ -378,7 +383,7 @@ def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag,
                 indices[entry], data[entry] = indices[first], data[first]
                 reference = 0.0
                 for e in range(r_ptr[i], r_ptr[i + 1]):
-                    p = 1.0 if r_val is None else np.float64(r_val[e])
+                    p = np.float64(r_val[e]) if r_val.size else 1.0
                     reference += p * p * fine_diag[r_idx[e]]
                 if value <= 1e-6 * factor * reference:
                     value = data.dtype.type(0)
@@ -395,7 +400,9 @@ def colour_greedy(indptr, indices, colour):
     longest = 0
     for i in range(n):
         longest = max(longest, indptr[i + 1] - indptr[i])
-    used = np.full(longest + 2, -1, np.int64)
+    used = np.empty(longest + 2, np.int64)
+    for c in range(used.size):
+        used[c] = -1
     colours = 0
     for i in range(n):
         for entry in range(indptr[i], indptr[i + 1]):

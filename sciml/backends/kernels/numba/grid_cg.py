@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, lagging, row_offsets, tile_width
+from .common import U, inner, jit, lagging, row_offsets, tile_width
 from .paired import unpair_row
 from .stencil import neighbour_sum
 
 __all__ = ["direction", "step"]
 
 
-@jit
+@inner
 def _energy_plane(i, first, last, p, stencil, t):
     """``<p, A p>`` over rows first..last of plane i."""
     shape, periodic, q, d0, d1, _, w, faces = stencil
@@ -31,7 +31,7 @@ def _energy_plane(i, first, last, p, stencil, t):
     return total
 
 
-@jit
+@inner
 def _new_row(p, z, paired, alpha, beta, o, n, t):
     if paired:
         unpair_row(t, U(0), z, o, n)

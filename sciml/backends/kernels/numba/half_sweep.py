@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, inner, jit, row_offsets
 from .stencil import neighbour_sum
 
 __all__ = ["half_sweep"]
 
 
-@jit
+@inner
 def _relax_row(x, t, b, q, d0, d1, none, comb, p, o, n):
     """All lanes are computed; ``comb[p + k]``, alternately omega and zero, keeps those of one colour."""
     for k in range(n):

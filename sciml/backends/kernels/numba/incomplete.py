@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import jit, row_offsets
+from .common import inner, jit, row_offsets
 
 __all__ = ["factorise", "grid_pivots", "grid_solve", "mirror", "solve"]
 
@@ -91,7 +91,7 @@ def solve(indptr, indices, values, e, r, z, scale):
             z[i] *= scale
 
 
-@jit
+@inner
 def _upper_weights(m, i, j, k, diagonal, faces, weights, shape, axis):
     """Weight of the face between cell m = (i, j, k) and its upper neighbour along `axis`, 0 where closed."""
     if axis == 0:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, inner, jit, row_offsets
 
 __all__ = [
     "half_sum",
@@ -35,7 +35,7 @@ def natural_cells(n):
     return np.concatenate([np.arange(0, n, 2), np.arange(1, n, 2)])
 
 
-@jit
+@inner
 def pair_row(out, at, source, o, scale, n):
     """``out[at:]`` takes a scaled natural row of `source`, even cells first."""
     evens, odds = (n + U(1)) >> U(1), n >> U(1)
@@ -45,7 +45,7 @@ def pair_row(out, at, source, o, scale, n):
         out[at + evens + m] = out.dtype.type(source[o + U(2) * m + U(1)] * scale)
 
 
-@jit
+@inner
 def unpair_row(out, at, source, o, n):
     """``out[at:]`` takes a paired row of `source` in natural order."""
     odds = n >> U(1)
@@ -81,7 +81,7 @@ def pair_in_place(start, stop, x, n):
         pair_row(x, U(row * n), t, U(0), x.dtype.type(1), U(n))
 
 
-@jit
+@inner
 def half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap, odd):
     """``t[m] = sum over neighbours of w x`` for half a row: its even cells, or (`odd` = 1) its odd ones."""
     one = U(1)
@@ -145,7 +145,7 @@ def half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap, odd):
                 t[last >> one] += f2[o] * x[o]
 
 
-@jit
+@inner
 def residual_half(out, t, x, b, q, d0, d1, none, at, count):
     """``out = b - A x`` for the half row at `at`, given its neighbour sums; zero in cells without unknown."""
     for m in range(count):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit
+from .common import U, inner, jit
 from .csr import galerkin_rows
 
 __all__ = ["diagonally_dominant", "galerkin", "join", "level_rows", "rows_of"]
@@ -25,7 +25,7 @@ BATCH = 512
 """Rows made at a time: few enough to stay in a cache, many enough to hide the call."""
 
 
-@jit
+@inner
 def rows_of(which, start, stop, level, ptr, idx, val):
     """The rows ``which[start:stop]`` (``start .. stop`` themselves if it is None) in CSR, the diagonal first.
 
@@ -99,7 +99,7 @@ def rows_of(which, start, stop, level, ptr, idx, val):
     ptr[stop - start] = at
 
 
-@jit
+@inner
 def _buffers(rows):
     return (
         np.empty(rows + 1, np.int64),
@@ -138,7 +138,7 @@ def diagonally_dominant(start, stop, level, share):
     return True
 
 
-@jit
+@inner
 def _above(at, rows, m, periodic):
     """The place above `at` along an axis of a larger block of `rows` blocks; -1 outside of it."""
     if at + 1 < rows:
@@ -147,7 +147,7 @@ def _above(at, rows, m, periodic):
     return 0 if periodic and m > 1 and rows == m else -1
 
 
-@jit
+@inner
 def _connect(a, b, weight, theta, diag, paired_up, label, count):
     """Nodes a and b are neighbours; strong ones, and all that are joined to them, get one label."""
     if weight <= 0:
@@ -180,10 +180,10 @@ def join(
     node = np.empty(8 * f0 * f1 * f2, members.dtype)
     diag = np.empty(node.size, np.float32)
     label = np.empty(node.size, np.int64)
-    paired_up = np.empty(node.size, np.bool_)
-    local = np.empty((f0, f1, f2), np.int64)
-    cursor = np.empty((f0, f1), np.int64)
-    row_ptr, idx, val = _buffers(1)
+    paired_up = np.empty(node.size, np.int64)
+    local = np.empty(f0 * f1 * f2, np.int64)
+    cursor = np.empty(f0 * f1, np.int64)
+    row_ptr, idx, val = _buffers(np.int64(1))
     begin = place[start]
     coarse = written = 0
     for coarse_row in range(start, stop):
@@ -191,7 +191,7 @@ def join(
         rows0, rows1 = min(f0, m0 - i0), min(f1, m1 - j0)
         for di in range(rows0):
             for dj in range(rows1):
-                cursor[di, dj] = extra_row[(i0 + di) * m1 + j0 + dj]
+                cursor[di * f1 + dj] = extra_row[(i0 + di) * m1 + j0 + dj]
         for coarse_k in range(coarse_shape[2]):
             k0 = coarse_k * f2
             rows2 = min(f2, m2 - k0)
@@ -203,40 +203,42 @@ def join(
                         k = k0 + dk
                         u = o + (k >> 1) + (k & 1) * evens
                         if q[u] >= 0:
-                            node[count], diag[count], local[di, dj, dk] = u, q[u], count
+                            node[count], diag[count], local[(di * f1 + dj) * f2 + dk] = u, q[u], count
                             count += 1
                         else:
-                            local[di, dj, dk] = -1
+                            local[(di * f1 + dj) * f2 + dk] = -1
             regular = count
             for di in range(rows0):
                 for dj in range(rows1):
                     row = (i0 + di) * m1 + j0 + dj
-                    c, end = cursor[di, dj], extra_row[row + 1]
+                    c, end = cursor[di * f1 + dj], extra_row[row + 1]
                     while c < end and extra_block[c] < row * m2 + k0 + rows2:
                         node[count], diag[count] = first + c, ex_diag[c]
                         count += 1
                         c += 1
-                    cursor[di, dj] = c
+                    cursor[di * f1 + dj] = c
             for v in range(count):
                 label[v], paired_up[v] = v, False
             for di in range(rows0):
                 for dj in range(rows1):
                     for dk in range(rows2):
-                        a = local[di, dj, dk]
+                        a = local[(di * f1 + dj) * f2 + dk]
                         if a < 0:
                             continue
-                        other = _above(di, rows0, m0, periodic[0])
-                        b = local[other, dj, dk] if other >= 0 else -1
-                        if b >= 0:
-                            _connect(a, b, g0[U(node[b])], theta, diag, paired_up, label, count)
-                        other = _above(dj, rows1, m1, periodic[1])
-                        b = local[di, other, dk] if other >= 0 else -1
-                        if b >= 0:
-                            _connect(a, b, g1[U(node[b])], theta, diag, paired_up, label, count)
-                        other = _above(dk, rows2, m2, periodic[2])
-                        b = local[di, dj, other] if other >= 0 else -1
-                        if b >= 0:
-                            _connect(a, b, g2[U(node[b])], theta, diag, paired_up, label, count)
+                        for axis in range(3):  # one call of `_connect`, as each is compiled into its place
+                            if axis == 0:
+                                other = _above(di, rows0, m0, periodic[0])
+                                b = local[(other * f1 + dj) * f2 + dk] if other >= 0 else -1
+                            elif axis == 1:
+                                other = _above(dj, rows1, m1, periodic[1])
+                                b = local[(di * f1 + other) * f2 + dk] if other >= 0 else -1
+                            else:
+                                other = _above(dk, rows2, m2, periodic[2])
+                                b = local[(di * f1 + dj) * f2 + other] if other >= 0 else -1
+                            if b >= 0:
+                                at = U(node[b])
+                                weight = g0[at] if axis == 0 else g1[at] if axis == 1 else g2[at]
+                                _connect(a, b, weight, theta, diag, paired_up, label, count)
             for a in range(regular, count):
                 e = node[a] - first
                 for entry in range(ex_ptr[e], ex_ptr[e + 1]):
@@ -274,8 +276,12 @@ def galerkin(start, stop, columns, ptr, members, agg, level, place, c_ptr, c_idx
     for row in range(start, stop):
         longest = max(longest, ptr[row + 1] - ptr[row])
     row_ptr, idx, val = _buffers(BATCH + longest)
-    local = np.arange(BATCH + longest).astype(np.int32)
-    where = np.full(columns, -1, np.int32)
+    local = np.empty(BATCH + longest, np.int32)
+    for v in range(local.size):
+        local[v] = v
+    where = np.empty(columns, np.int32)
+    for j in range(columns):
+        where[j] = -1
     begin = end = place[start]
     batch = start
     while batch < stop:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, inlined, jit, lagging, row_offsets, tile_width
+from .common import U, inlined, inner, jit, lagging, row_offsets, tile_width
 from .paired import half_sum, pair_row
 from .transfer import coarse_row
 
@@ -20,7 +20,7 @@ __all__ = ["PLAIN", "PROLONG", "ZERO", "chebyshev_step", "extras_residual", "pro
 ZERO, PLAIN, PROLONG = 0, 1, 2
 
 
-@jit
+@inner
 def _zero_guess_plane(i, first, last, colour, x, b, source, scale, stencil, omega):
     """First half sweep from x = 0: ``x = omega b / d`` on one colour, 0 on the other. Never reads x.
 
@@ -43,7 +43,7 @@ def _zero_guess_plane(i, first, last, colour, x, b, source, scale, stencil, omeg
             x[other + m] = x.dtype.type(0)
 
 
-@jit
+@inner
 def _relax_half(x, t, b, q, d0, d1, none, omega, at, count):
     for m in range(count):
         old = x[at + m]
@@ -51,7 +51,7 @@ def _relax_half(x, t, b, q, d0, d1, none, omega, at, count):
         x[at + m] = value if q[at + m] != none else x.dtype.type(0)
 
 
-@jit
+@inner
 def _relax_plane(i, first, last, colour, x, b, stencil, omega, t, dot):
     """Half sweep over one colour of rows first..last of plane i; returns their sum of x b if `dot`."""
     shape, periodic, q, d0, d1, none, w, faces = stencil
@@ -72,13 +72,13 @@ def _relax_plane(i, first, last, colour, x, b, stencil, omega, t, dot):
     return total
 
 
-@jit
+@inner
 def _add_half(x, t, first, q, none, at, count):
     for m in range(count):
         x[at + m] += t[first + m] if q[at + m] != none else x.dtype.type(0)
 
 
-@jit
+@inner
 def _prolong_plane(i, first, last, x, e, stencil, blocks, t):
     """``x += P e`` on rows first..last of plane i."""
     shape, _, q, _, _, none, _, _ = stencil
@@ -91,7 +91,7 @@ def _prolong_plane(i, first, last, x, e, stencil, blocks, t):
         _add_half(x, t, odd, q, none, o + evens, n - evens)
 
 
-@jit
+@inner
 def _relax_extras(i, colour, zero_guess, x, b, stencil, omega, extras):
     """Complete a half sweep over plane i of the first coarse level, where blocks are split.
 
@@ -215,11 +215,6 @@ def relax(
     t = np.empty(n2, x.dtype)
     first, last = stages
     count = last - first
-    # Unpacking the tuple counts references; planes without extra unknowns are spared that.
-    if extras is None:
-        fix_start = ex_start = np.zeros(n0 + 1, np.int64)
-    else:
-        fix_start, ex_start = extras[0], extras[6]
     width, after = n1, stop + count - 1
     if border:
         if start == 0:
@@ -240,7 +235,11 @@ def relax(
                 if plane < low or plane >= high:
                     continue
                 dot = dots.size > 0 and first + lag == total - 1
-                busy = fix_start[plane + 1] > fix_start[plane] or ex_start[plane + 1] > ex_start[plane]
+                # Unpacking the tuple counts references; planes without extra unknowns are spared that.
+                busy = False
+                if extras is not None:
+                    fix_start, ex_start = extras[0], extras[6]
+                    busy = fix_start[plane + 1] > fix_start[plane] or ex_start[plane + 1] > ex_start[plane]
                 row, last_row = lagging(tile, end, n1, lag)
                 value = _stage(
                     plane, row, last_row, first + lag, kind, colour, x, b, source, scale, stencil, omega,

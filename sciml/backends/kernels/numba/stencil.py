@@ -19,12 +19,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, inner, jit, row_offsets
 
 __all__ = ["apply", "neighbour_sum", "residual", "residual_row"]
 
 
-@jit
+@inner
 def neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap):
     """Write ``t[k] = sum over neighbours of w x`` for one row of `n` cells starting at offset `o`."""
     one = U(1)
@@ -80,7 +80,7 @@ def neighbour_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, wrap):
             t[last] += f2[o] * x[o]
 
 
-@jit
+@inner
 def residual_row(out, t, x, b, scale, q, d0, d1, none, o, n):
     """``out = scale b - A x`` for one row, given the neighbour sums `t`; zero where there is no unknown."""
     for k in range(n):

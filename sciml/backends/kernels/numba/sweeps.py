@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, inner, jit, row_offsets
 from .stencil import neighbour_sum
 
 __all__ = ["relax_colour", "relax_columns", "transpose"]
@@ -33,7 +33,7 @@ def transpose(indptr, indices, values):
     return starts, rows, entries
 
 
-@jit
+@inner
 def _relax_column(i, indptr, rows, values, factor, x, r):
     step = factor[i] * r[i]
     x[i] += step

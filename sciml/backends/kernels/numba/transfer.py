@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import U, jit, row_offsets
+from .common import U, inner, jit, row_offsets
 from .paired import half_sum, pair_row, residual_half, unpair_row
 
 __all__ = ["coarse_row", "owners", "restrict_residual"]
 
 
-@jit
+@inner
 def coarse_row(out, e, i, j, n, blocks):
     """Expand the coarse vector `e` to row (i, j) of the grid, ``(P e)[i, j, :]``, unmasked; both paired.
 
@@ -62,9 +62,12 @@ def restrict_residual(start, stop, x, b, stencil, blocks, coarse):
     n = U(n2)
     evens = (n + U(1)) >> U(1)
     coarse_evens = (m2 + 1) // 2
-    t = np.empty(evens, x.dtype)
+    t = np.empty(n2, x.dtype)
     # Residuals of the rows of a block row, by half; one zero beyond, so that an odd last cell has a partner.
-    rows = np.zeros((4, 2, evens + U(1)), x.dtype)
+    rows = np.empty((4, 2, n2 // 2 + 2), x.dtype)
+    for a in range(8):  # all of them: a block of fewer than four rows never writes the others
+        for k in range(n2 // 2 + 2):
+            rows[a >> 1, a & 1, k] = 0
     sums = np.empty(m2, x.dtype)
     for block_i in range(start, stop):
         for block_j in range(m1):
@@ -79,7 +82,8 @@ def restrict_residual(start, stop, x, b, stencil, blocks, coarse):
                             half_sum(t, x, faces, w, o, lower0, upper0, lower1, upper1, n, periodic[2], odd)
                             residual_half(out[odd], t, x, b, q, d0, d1, none, at, count)
                     else:
-                        out[:] = 0
+                        for k in range(evens):
+                            out[0, k] = out[1, k] = 0
             row = block_i * m1 + block_j
             c = U(row * m2)
             if c2 == 2:
@@ -110,7 +114,7 @@ def restrict_residual(start, stop, x, b, stencil, blocks, coarse):
                             coarse[index] += rows[child >> 1, cell & 1, cell >> 1]
 
 
-@jit
+@inner
 def _first(labels, child, label):
     """Whether `child` is the first cell of its component."""
     found = False
