@@ -156,6 +156,11 @@ TABLES = {
          "largest error %": "largest error, %", "prediction time, model": "prediction time",
          "prediction time, corrected": "corrected"},
     ),
+    "schedules": Shown(
+        "schedule_refinement_paper", "held-out",
+        {"training": "training", "schedule": "schedule", "rate": "rate, of the default",
+         "last": "last iterate", "returned": "best iterate"},
+    ),
     "tutorial_baselines": Shown("tutorial_preconditioner", "baselines", CONTEST),
     "tutorial_contest": Shown("tutorial_preconditioner", "rows", CONTEST),
     "tutorial_seconds": Shown(
