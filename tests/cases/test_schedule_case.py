@@ -15,6 +15,7 @@ def test_every_training_meets_every_schedule(case, tmp_path, monkeypatch):
     monkeypatch.setitem(script.STEPS, "paper", dict.fromkeys(script.TRAININGS, 10))
     monkeypatch.setitem(script.SEEDS, "paper", 1)
     monkeypatch.setitem(script.FACTORS, "paper", (1.0, 2.0))
+    monkeypatch.setitem(case("rim_tomography").NETWORK, "small", {"channels": 4, "steps": 2, "components": 1})
     png, record = tmp_path / "o.png", tmp_path / "o.json"
     content = script.main(["--size", "paper", "--plot", str(png), "--json", str(record)])
     rows = content["tables"]["all rates"]
