@@ -19,10 +19,11 @@ _OPTIONS: Any = {
     "nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"},
     "no_cfunc_wrapper": True,
 }  # fmt: skip
-jit: Any = njit(**_OPTIONS)
-inner: Any = njit(**_OPTIONS, no_cpython_wrapper=True)
+_njit: Any = njit  # whose annotations leave out the options on wrappers
+jit: Any = _njit(**_OPTIONS)
+inner: Any = _njit(**_OPTIONS, no_cpython_wrapper=True)
 """For functions that only kernels call: without a way in from Python they are compiled in less time."""
-inlined: Any = njit(**_OPTIONS, inline="always")
+inlined: Any = _njit(**_OPTIONS, inline="always")
 """For functions called once a row with tuples of arrays, which are passed word by word."""
 
 

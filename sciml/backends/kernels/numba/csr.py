@@ -183,8 +183,8 @@ def galerkin_constant(
 ):
     """Rows of ``P^T A P``, diagonal first, for the P of `agg`: written and counted as in `sparse_product`."""
     where = np.empty(columns, np.int32)
-    for j in range(columns):
-        where[j] = -1
+    for column in range(columns):
+        where[column] = -1
     begin = place[start]
     # A literal 0 has a type of its own: the compiler would make `galerkin_rows` once more for it.
     end = galerkin_rows(
@@ -322,8 +322,8 @@ def sparse_product(
     the number of entries.
     """
     where = np.empty(columns, np.int32)
-    for j in range(columns):
-        where[j] = -1
+    for column in range(columns):
+        where[column] = -1
     sums = np.empty(columns)
     first = begin = place[start]
     for i in range(start, stop):

@@ -280,8 +280,8 @@ def galerkin(start, stop, columns, ptr, members, agg, level, place, c_ptr, c_idx
     for v in range(local.size):
         local[v] = v
     where = np.empty(columns, np.int32)
-    for j in range(columns):
-        where[j] = -1
+    for column in range(columns):
+        where[column] = -1
     begin = end = place[start]
     batch = start
     while batch < stop:
