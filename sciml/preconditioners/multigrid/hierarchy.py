@@ -106,9 +106,12 @@ class SparseLevel:
 
     def _coupled_blocks(self) -> bool:
         """Whether two unknowns of one block are neighbours."""
-        row_block = np.repeat(self.block_of, np.diff(self.indptr))
-        inside = np.count_nonzero(self.block_of[self.indices] == row_block)
-        return bool(inside > np.count_nonzero(np.diff(self.indptr)))  # more than the diagonal
+        rows = np.flatnonzero(np.bincount(self.block_of)[self.block_of] > 1)  # mostly none
+        lengths = self.indptr[rows + 1] - self.indptr[rows]
+        first = np.cumsum(lengths) - lengths
+        entries = np.arange(lengths.sum()) + np.repeat(self.indptr[rows] - first, lengths)
+        inside = self.block_of[self.indices[entries]] == np.repeat(self.block_of[rows], lengths)
+        return bool(np.count_nonzero(inside) > np.count_nonzero(lengths))  # more than the diagonal
 
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
@@ -122,7 +125,9 @@ class SparseLevel:
             colour = np.empty(self.n, np.int32)
             colours = csr.colour_greedy(self.indptr, self.indices, colour)
         colour[self.diag <= 0] = colours  # empty blocks: never visited
-        self.order = np.argsort(colour, kind="stable").astype(np.int32)
+        # Of small integers NumPy makes a radix sort.
+        keys = colour.astype(np.int16) if colours < np.iinfo(np.int16).max else colour
+        self.order = np.argsort(keys, kind="stable").astype(np.int32)
         counts = np.bincount(colour, minlength=colours + 1)[:colours]
         self.colour_start = np.concatenate([[0], np.cumsum(counts)])
         with np.errstate(divide="ignore"):
