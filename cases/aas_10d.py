@@ -29,7 +29,7 @@ from sciml.plotting import tidy
 
 DIMENSION = {"small": 5, "paper": 10}
 SEEDS = {"small": 1, "paper": 3}
-BUDGET = {"small": 12.0, "paper": 240.0}
+BUDGET = {"small": 8.0, "paper": 240.0}
 SCHEDULE = {
     "small": {"steps": (100, 20, 1000), "points": (1000, 2000, 3000), "resample": (50, 10, 10)},
     "paper": {"steps": (120, 120, 2000), "points": (2000, 4500, 10_000), "resample": (60, 15, 20)},

@@ -22,8 +22,8 @@ from _common import Case, parser, progress
 from _pinn import Run, add_seeds, draw_curves, median, run, seeds, square_grid
 
 SEEDS = {"small": 1, "paper": 3}
-BUDGET = {"small": 12.0, "paper": 240.0}
-SCARCE_BUDGET = {"small": 6.0, "paper": 60.0}
+BUDGET = {"small": 8.0, "paper": 240.0}
+SCARCE_BUDGET = {"small": 4.0, "paper": 60.0}
 SCHEDULE = {
     "small": {"steps": (200, 1000), "points": (1000, 2500), "resample": (100, 15)},
     "paper": {"steps": (800, 5000), "points": (1500, 7000), "resample": (100, 30)},

@@ -30,7 +30,7 @@ from sciml.problems import (
 )
 
 PARTS = ("discoveries", "filters")
-SEEDS = {"small": 3, "paper": 20}
+SEEDS = {"small": 2, "paper": 20}
 CYCLES = {"small": 1200, "paper": 4000}
 FILTERS = {4: (15, 1.11, 0.18), 6: (25, 1.06, 0.14), 16: (51, 1.02, 0.11)}
 """Members -> nodes of the half width of the taper, inflation, published root mean square error."""
