@@ -5,7 +5,8 @@ run beside each other, on half of the cores each.
 The pages show the figure, the claims with a tick or a cross, the tables and the machine: nothing is typed in.
 
 With ``SCIML_DOCS_CASES=keep`` nothing is run, which makes a build for looking at pages a matter of minutes:
-they show what earlier builds left in ``gallery/``, and a case without a record says how to run it.
+they show what earlier builds left in ``gallery/``, and a case without a record says how to run it. With
+``SCIML_DOCS_SECONDS`` no case is started after so many seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,7 @@ def build(docs: Path) -> None:
     keep = os.environ.get("SCIML_DOCS_CASES", "run")
     if keep not in ("run", "keep"):
         raise ValueError(f"SCIML_DOCS_CASES is {keep!r}; expected 'run' or 'keep'")
+    end = time.monotonic() + float(os.environ.get("SCIML_DOCS_SECONDS", "inf"))
     folder = docs / "gallery"
     folder.mkdir(exist_ok=True)
     scripts = sorted(p for p in (docs.parent / "cases").glob("*.py") if not p.name.startswith("_"))
@@ -52,7 +55,7 @@ def build(docs: Path) -> None:
     def write(script: Path) -> None:
         record, figure = folder / f"{script.stem}.json", folder / f"{script.stem}.png"
         stale = not record.exists() or record.stat().st_mtime < script.stat().st_mtime
-        if stale and keep == "run":
+        if stale and keep == "run" and time.monotonic() < end:
             run(script, record, figure)
         content = json.loads(record.read_text()) if record.exists() else None
         (folder / f"{script.stem}.md").write_text(page(script, content, figure))

@@ -44,13 +44,14 @@ def test_page_without_a_record_says_how_to_make_one(gallery, tmp_path):
     assert f"python cases/{SCRIPTS[0].name}" in gallery.page(SCRIPTS[0], None, tmp_path / "none.png")
 
 
-def test_build_that_runs_nothing(gallery, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("setting", "value"), [("SCIML_DOCS_CASES", "keep"), ("SCIML_DOCS_SECONDS", "0")])
+def test_build_that_runs_nothing(setting, value, gallery, tmp_path, monkeypatch):
     (tmp_path / "cases").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "cases" / "poisson_odd.py").write_text(
         '"""Odd: a case that must not run.\n\nMore."""\nraise SystemExit(1)\n'
     )
-    monkeypatch.setenv("SCIML_DOCS_CASES", "keep")
+    monkeypatch.setenv(setting, value)
     gallery.build(tmp_path / "docs")
     page = (tmp_path / "docs" / "gallery" / "poisson_odd.md").read_text()
     assert page.startswith("# Odd\n\n**A case that must not run.**")
