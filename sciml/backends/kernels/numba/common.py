@@ -14,7 +14,8 @@ U = np.uintp
 
 # Re-association lets LLVM vectorise sums and contraction lets it use fused multiply-adds. NaN and infinity
 # keep their meaning (no `nnan`, `ninf`): solvers must be able to see them. `error_model="numpy"` removes the
-# division-by-zero exception, a branch that would stop vectorisation.
+# division-by-zero exception, a branch that would stop vectorisation. Kernels fill arrays in loops, as
+# `np.full`, `np.zeros` and `np.arange` take one or two tenths of a second to compile each.
 _OPTIONS: Any = {
     "nogil": True, "cache": True, "error_model": "numpy", "fastmath": {"reassoc", "contract", "nsz", "arcp"},
     "no_cfunc_wrapper": True,
