@@ -310,14 +310,21 @@ def _with_fast_indices(matrix: Any) -> Any:
 def _multiply(matrix: Any, x: Array) -> Array:
     # SciPy and cupyx promote by themselves; torch and strict namespaces want equal dtypes.
     if not is_array(matrix) or dtype_name(matrix) == dtype_name(x):
-        return matrix @ x
+        return _matmul(matrix, x)
     xp = array_namespace(x)
     if is_complex(x) and not is_complex(matrix):
         return _multiply(matrix, xp.real(x)) + 1j * _multiply(matrix, xp.imag(x))
     if is_dense(matrix):
         common = np.result_type(dtype_name(matrix), dtype_name(x)).name
-        return xp.astype(matrix, getattr(xp, common)) @ xp.astype(x, getattr(xp, common))
+        return _matmul(xp.astype(matrix, getattr(xp, common)), xp.astype(x, getattr(xp, common)))
     raise TypeError(f"A has dtype {dtype_name(matrix)} but x has {dtype_name(x)}; expected equal dtypes")
+
+
+def _matmul(matrix: Any, x: Array) -> Array:
+    # A BLAS may set the flag of invalid values though operands and product are finite, and NumPy then
+    # warns (seen with float32, 3 x 5). What is not finite in earnest is the solvers' to report.
+    with np.errstate(invalid="ignore"):
+        return matrix @ x
 
 
 def _adjoint(matrix: Any) -> Any:

@@ -85,6 +85,12 @@ def test_real_matrix_takes_complex_vectors(make):
     np.testing.assert_allclose(to_numpy(y), matrix @ x)
 
 
+@pytest.mark.parametrize("vector", ["float32", "float64"])
+def test_product_leaves_warnings_of_invalid_values_to_the_solvers(vector):
+    A = as_operator(np.full((3, 5), np.inf, np.float32))
+    assert np.isnan(A @ np.zeros(5, vector)).all()  # every warning is an error in these tests
+
+
 def test_declared_properties_are_kept_and_closed():
     A = as_operator(np.eye(2), {"positive_definite", "symmetric"})
     assert A.properties == {"linear", "symmetric", "positive_definite", "positive_semidefinite"}
