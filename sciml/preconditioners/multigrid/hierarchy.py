@@ -106,30 +106,21 @@ class SparseLevel:
 
     def _coupled_blocks(self) -> bool:
         """Whether two unknowns of one block are neighbours."""
-        rows = np.flatnonzero(np.bincount(self.block_of)[self.block_of] > 1)  # mostly none
-        lengths = self.indptr[rows + 1] - self.indptr[rows]
-        first = np.cumsum(lengths) - lengths
-        entries = np.arange(lengths.sum()) + np.repeat(self.indptr[rows] - first, lengths)
-        inside = self.block_of[self.indices[entries]] == np.repeat(self.block_of[rows], lengths)
-        return bool(np.count_nonzero(inside) > np.count_nonzero(lengths))  # more than the diagonal
+        args = (self.indptr, self.indices, self.block_of)
+        return any(parallel(csr.coupled, self.n, *args, grain=GRAIN_PASS))
 
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
+        colour = np.empty(self.n, np.int32)
         if two_colours and two_colourable(self.block_shape, periodic) and not self._coupled_blocks():
-            _, m1, m2 = self.block_shape
-            i, rest = np.divmod(self.block_of, m1 * m2)
-            j, k = np.divmod(rest, m2)
-            colour = ((i + j + k) & 1).astype(np.int32)
+            parallel(csr.parity, self.n, self.block_of, self.block_shape, colour, grain=GRAIN_PASS)
             colours = 2
         else:
-            colour = np.empty(self.n, np.int32)
             colours = csr.colour_greedy(self.indptr, self.indices, colour)
         colour[self.diag <= 0] = colours  # empty blocks: never visited
-        # Of small integers NumPy makes a radix sort.
-        keys = colour.astype(np.int16) if colours < np.iinfo(np.int16).max else colour
-        self.order = np.argsort(keys, kind="stable").astype(np.int32)
-        counts = np.bincount(colour, minlength=colours + 1)[:colours]
-        self.colour_start = np.concatenate([[0], np.cumsum(counts)])
+        self.order, start = np.empty(self.n, np.int32), np.zeros(colours + 2, np.int32)
+        csr.bucket(colour, start, self.order)
+        self.colour_start = start[:-1].astype(np.int64)
         with np.errstate(divide="ignore"):
             self.inverse_diagonal = np.where(self.diag > 0, 1 / self.diag, 0).astype(np.float32)
 
@@ -199,8 +190,16 @@ def packed_rows(kernel, room, rows: int, *args):
     idx, val = np.empty(begins[-1], np.int32), np.empty(begins[-1], np.float32)
     counts = parallel(kernel, rows, *args, place, ptr, idx, val, grain=GRAIN_ROWS)
     np.cumsum(ptr, out=ptr)
-    used = [slice(begin, begin + count) for begin, count in zip(begins[:-1], counts, strict=True)]
-    return ptr, np.concatenate([idx[part] for part in used]), np.concatenate([val[part] for part in used])
+    ends = np.cumsum([0, *counts])
+    packed = ptr, np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
+
+    def close_gaps(first: int, last: int) -> None:
+        for part in range(first, last):
+            to, used = slice(ends[part], ends[part + 1]), slice(begins[part], begins[part] + counts[part])
+            packed[1][to], packed[2][to] = idx[used], val[used]
+
+    parallel(close_gaps, len(counts))
+    return packed
 
 
 def sparse_product(rows: int, columns: int, A, B):

@@ -7,14 +7,26 @@ from __future__ import annotations
 
 import numpy as np
 
-from .common import inner, jit
+from .common import U, inner, jit
 
-__all__ = ["block_labels", "fill_blocks", "joined", "scan_blocks"]
+__all__ = ["block_labels", "component_of", "fill_blocks", "joined", "scan_blocks"]
+
+
+@inner
+def component_of(seed, e0, e1, e2):
+    """The cells connected to those of `seed`; ``e_a`` marks cells joined to their upper neighbour along a."""
+    component, grown = seed, 0
+    while grown != component:
+        grown = component
+        component |= (component & e0) << 4 | (component >> 4) & e0
+        component |= (component & e1) << 2 | (component >> 2) & e1
+        component |= (component & e2) << 1 | (component >> 1) & e2
+    return component
 
 
 @inner
 def _flood(occupied, e0, e1, e2):
-    """Component numbers, four bits a cell; ``e_a`` marks cells joined to their upper neighbour along a."""
+    """Component numbers, four bits a cell, and the last of them; ``e_a`` as in `component_of`."""
     labels = np.int64(0)
     for child in range(8):
         if not (occupied >> child) & 1:
@@ -22,13 +34,7 @@ def _flood(occupied, e0, e1, e2):
     left = occupied
     number = 0
     while left:
-        component = left & -left
-        grown = 0
-        while grown != component:
-            grown = component
-            component |= (component & e0) << 4 | (component >> 4) & e0
-            component |= (component & e1) << 2 | (component >> 2) & e1
-            component |= (component & e2) << 1 | (component >> 1) & e2
+        component = component_of(left & -left, e0, e1, e2)
         for child in range(8):
             if (component >> child) & 1:
                 labels |= np.int64(number) << np.int64(4 * child)
@@ -38,36 +44,28 @@ def _flood(occupied, e0, e1, e2):
 
 
 @inner
-def _occupied(block_i, block_j, block_k, stencil, factors):
+def _occupied(block_i, block_j, stencil, factors, bits):
+    """The cells with an unknown of a row of blocks."""
     shape, _, q, _, _, none, _, _ = stencil
     n0, n1, n2 = shape
-    bits = 0
-    i, j, k = 2 * block_i, factors[1] * block_j, 2 * block_k
-    if factors[0] == 2 and factors[2] == 2 and i + 1 < n0 and j + factors[1] <= n1 and k + 1 < n2:
-        a = (i * n1 + j) * n2 + k
-        c = a + n1 * n2
-        bits = (q[a] != none) | (q[a + 1] != none) << 1 | (q[c] != none) << 4 | (q[c + 1] != none) << 5
-        if factors[1] == 2:
-            b, d = a + n2, c + n2
-            bits |= (
-                (q[b] != none) << 2 | (q[b + 1] != none) << 3 | (q[d] != none) << 6 | (q[d + 1] != none) << 7
-            )
-        return bits
-    for di in range(factors[0]):
-        i = block_i * factors[0] + di
-        if i >= n0:
-            continue
-        for dj in range(factors[1]):
-            j = block_j * factors[1] + dj
-            if j >= n1:
+    pairs = n2 // 2
+    for k in range(bits.size):
+        bits[k] = 0
+    for di in range(min(factors[0], n0 - factors[0] * block_i)):
+        for dj in range(min(factors[1], n1 - factors[1] * block_j)):
+            o = U(((block_i * factors[0] + di) * n1 + block_j * factors[1] + dj) * n2)
+            bit = np.uint8(1 << (4 * di + 2 * dj))
+            if factors[2] == 1:
+                for k in range(U(n2)):
+                    bits[k] |= bit if q[o + k] != none else 0
                 continue
-            o = (i * n1 + j) * n2 + block_k * factors[2]
-            bit = 4 * di + 2 * dj
-            if q[o] != none:
-                bits |= 1 << bit
-            if factors[2] == 2 and block_k * 2 + 1 < n2 and q[o + 1] != none:
-                bits |= 2 << bit
-    return bits
+            upper = np.uint8(2 * bit)
+            for k in range(U(pairs)):
+                lower_cell = bit if q[o + U(2) * k] != none else np.uint8(0)
+                upper_cell = upper if q[o + U(2) * k + U(1)] != none else np.uint8(0)
+                bits[k] |= lower_cell | upper_cell
+            if n2 % 2:
+                bits[pairs] |= bit if q[o + U(n2 - 1)] != none else 0
 
 
 @inner
@@ -150,9 +148,9 @@ def scan_blocks(start, stop, stencil, factors, coarse_shape, theta, split, bits,
         for j in range(m1):
             row = i * m1 + j
             splits = extras = 0
+            _occupied(i, j, stencil, factors, bits[row * m2 : (row + 1) * m2])
             for k in range(m2):
-                b = _occupied(i, j, k, stencil, factors)
-                bits[row * m2 + k] = b
+                b = np.int64(bits[row * m2 + k])
                 if b == full and faces is None:
                     continue
                 _, extra = block_labels(b, i, j, k, shape, factors, faces, q, theta, split)

@@ -12,6 +12,7 @@ __all__ = [
     "coarser_blocks",
     "collect",
     "colour_greedy",
+    "coupled",
     "dense_product",
     "diagonal",
     "galerkin_constant",
@@ -19,6 +20,7 @@ __all__ = [
     "gauss_seidel",
     "invert",
     "name_members",
+    "parity",
     "residual",
     "room_product",
     "smoothed_prolongator",
@@ -89,6 +91,17 @@ def coarser_blocks(start, stop, block_of, shape, factors, coarse_shape, out):
         i = row // n1
         j = row - i * n1
         out[u] = ((i // f0) * coarse_shape[1] + j // f1) * coarse_shape[2] + k // f2
+
+
+@jit
+def parity(start, stop, block_of, shape, colour):
+    """Whether the indices of the blocks of the unknowns start..stop add up to an odd number."""
+    n1, n2 = np.uint32(shape[1]), np.uint32(shape[2])
+    for u in range(start, stop):
+        row = np.uint32(block_of[u]) // n2
+        k = np.uint32(block_of[u]) - row * n2
+        i = row // n1
+        colour[u] = (i + (row - i * n1) + k) & 1
 
 
 @jit
@@ -269,6 +282,7 @@ def smoothed_prolongator(
     for i in range(start, stop):
         longest = max(longest, indptr[i + 1] - indptr[i] + 1)
     columns, values = np.empty(longest, np.int64), np.empty(longest)
+    targets, couplings = np.empty(longest, np.int64), np.empty(longest)
     first = begin = place[start]
     for i in range(start, stop):
         count = 0
@@ -281,12 +295,13 @@ def smoothed_prolongator(
                     if j == i or abs(data[entry]) < theta * np.sqrt(diag[i] * diag[j]):
                         centre += data[entry]
                     else:
+                        targets[strong], couplings[strong] = agg[j], data[entry]
                         strong += 1
                 inverse = omega / centre if strong and centre > 0.0 else 0.0
-                for entry in range(indptr[i], indptr[i + 1]):
-                    j = indices[entry]
-                    target = agg[j]
-                    if target < 0 or (j != i and abs(data[entry]) < theta * np.sqrt(diag[i] * diag[j])):
+                values[0] -= inverse * centre
+                for s in range(strong):
+                    target = targets[s]
+                    if target < 0:
                         continue
                     at = 0
                     while at < count and columns[at] != target:
@@ -294,7 +309,7 @@ def smoothed_prolongator(
                     if at == count:
                         columns[at], values[at] = target, 0.0
                         count += 1
-                    values[at] -= inverse * (data[entry] if j != i else centre)
+                    values[at] -= inverse * couplings[s]
         for at in range(count):
             p_idx[begin + at], p_val[begin + at] = columns[at], values[at]
         p_ptr[i + 1] = count
@@ -390,6 +405,17 @@ def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag,
                 indices[first], data[first] = i, value
                 diag[i] = value
                 break
+
+
+@jit
+def coupled(start, stop, indptr, indices, block_of):
+    """Whether some of the unknowns start..stop have a neighbour in their own block."""
+    for i in range(start, stop):
+        for entry in range(indptr[i], indptr[i + 1]):
+            j = indices[entry]
+            if j != i and block_of[j] == block_of[i]:
+                return True
+    return False
 
 
 @jit

@@ -14,6 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from .common import U, inner, jit
+from .components import component_of
 from .csr import galerkin_rows
 
 __all__ = ["diagonally_dominant", "galerkin", "join", "level_rows", "rows_of"]
@@ -148,16 +149,64 @@ def _above(at, rows, m, periodic):
 
 
 @inner
+def _strong(weight, theta, diag_a, diag_b):
+    return weight > 0 and weight > theta * np.sqrt(diag_a * diag_b)
+
+
+@inner
 def _connect(a, b, weight, theta, diag, paired_up, label, count):
     """Nodes a and b are neighbours; strong ones, and all that are joined to them, get one label."""
     if weight <= 0:
         return
     paired_up[a] = paired_up[b] = True
     low, high = min(label[a], label[b]), max(label[a], label[b])
-    if low != high and weight > theta * np.sqrt(diag[a] * diag[b]):
+    if low != high and _strong(weight, theta, diag[a], diag[b]):
         for v in range(count):
             if label[v] == high:
                 label[v] = low
+
+
+@inner
+def _name_pieces(present, e0, e1, e2, local, factors, paired_up, label):
+    """Give the nodes of every piece of a small block one label, that of the first of them."""
+    left = present
+    while left:
+        piece = component_of(left & -left, e0, e1, e2)
+        left &= ~piece
+        name = -1
+        for bit in range(8):
+            if (piece >> bit) & 1:
+                v = local[((bit >> 2) * factors[1] + ((bit >> 1) & 1)) * factors[2] + (bit & 1)]
+                name = v if name < 0 else name
+                label[v] = name
+                paired_up[v] = piece & (piece - 1) != 0
+
+
+@inner
+def _connect_regular(local, rows, level, factors, node, theta, diag, paired_up, label, count):
+    """`_connect` all regular nodes of a block, whatever its size, across the wrap of periodic axes too."""
+    (m0, m1, m2), periodic, (g0, g1, g2) = level[:3]
+    _, f1, f2 = factors
+    for di in range(rows[0]):
+        for dj in range(rows[1]):
+            for dk in range(rows[2]):
+                a = local[(di * f1 + dj) * f2 + dk]
+                if a < 0:
+                    continue
+                for axis in range(3):  # one call of `_connect`, as each is compiled into its place
+                    if axis == 0:
+                        other = _above(di, rows[0], m0, periodic[0])
+                        b = local[(other * f1 + dj) * f2 + dk] if other >= 0 else -1
+                    elif axis == 1:
+                        other = _above(dj, rows[1], m1, periodic[1])
+                        b = local[(di * f1 + other) * f2 + dk] if other >= 0 else -1
+                    else:
+                        other = _above(dk, rows[2], m2, periodic[2])
+                        b = local[(di * f1 + dj) * f2 + other] if other >= 0 else -1
+                    if b >= 0:
+                        at = U(node[b])
+                        weight = g0[at] if axis == 0 else g1[at] if axis == 1 else g2[at]
+                        _connect(a, b, weight, theta, diag, paired_up, label, count)
 
 
 @jit
@@ -184,6 +233,9 @@ def join(
     local = np.empty(f0 * f1 * f2, np.int64)
     cursor = np.empty(f0 * f1, np.int64)
     row_ptr, idx, val = _buffers(np.int64(1))
+    # Then bits tell all; a block as wide as a periodic axis also meets itself across the wrap.
+    small = max(f0, f1, f2) <= 2
+    small &= not ((periodic[0] and m0 == f0) or (periodic[1] and m1 == f1) or (periodic[2] and m2 == f2))
     begin = place[start]
     coarse = written = 0
     for coarse_row in range(start, stop):
@@ -196,17 +248,27 @@ def join(
             k0 = coarse_k * f2
             rows2 = min(f2, m2 - k0)
             count = 0
+            present = e0 = e1 = e2 = 0  # bits as in `components`
             for di in range(rows0):
                 for dj in range(rows1):
                     o = ((i0 + di) * m1 + j0 + dj) * m2
                     for dk in range(rows2):
                         k = k0 + dk
                         u = o + (k >> 1) + (k & 1) * evens
-                        if q[u] >= 0:
-                            node[count], diag[count], local[(di * f1 + dj) * f2 + dk] = u, q[u], count
-                            count += 1
-                        else:
-                            local[(di * f1 + dj) * f2 + dk] = -1
+                        at = (di * f1 + dj) * f2 + dk
+                        local[at] = -1
+                        if q[u] < 0:
+                            continue
+                        node[count], diag[count], local[at] = u, q[u], count
+                        count += 1
+                        bit = 4 * di + 2 * dj + dk
+                        present |= 1 << bit
+                        if di > 0 and local[at - f1 * f2] >= 0:
+                            e0 |= _strong(g0[u], theta, q[u], diag[local[at - f1 * f2]]) << (bit - 4)
+                        if dj > 0 and local[at - f2] >= 0:
+                            e1 |= _strong(g1[u], theta, q[u], diag[local[at - f2]]) << (bit - 2)
+                        if dk > 0 and local[at - 1] >= 0:
+                            e2 |= _strong(g2[u], theta, q[u], diag[local[at - 1]]) << (bit - 1)
             regular = count
             for di in range(rows0):
                 for dj in range(rows1):
@@ -217,28 +279,23 @@ def join(
                         count += 1
                         c += 1
                     cursor[di * f1 + dj] = c
+            first_piece = component_of(present & -present, e0, e1, e2)
+            if small and 1 < count == regular and first_piece == present:  # as most blocks are
+                for v in range(count):
+                    members[begin + written + v] = node[v]
+                written += count
+                stop_of[begin + coarse] = written
+                block[begin + coarse] = coarse_row * coarse_shape[2] + coarse_k
+                coarse += 1
+                continue
             for v in range(count):
                 label[v], paired_up[v] = v, False
-            for di in range(rows0):
-                for dj in range(rows1):
-                    for dk in range(rows2):
-                        a = local[(di * f1 + dj) * f2 + dk]
-                        if a < 0:
-                            continue
-                        for axis in range(3):  # one call of `_connect`, as each is compiled into its place
-                            if axis == 0:
-                                other = _above(di, rows0, m0, periodic[0])
-                                b = local[(other * f1 + dj) * f2 + dk] if other >= 0 else -1
-                            elif axis == 1:
-                                other = _above(dj, rows1, m1, periodic[1])
-                                b = local[(di * f1 + other) * f2 + dk] if other >= 0 else -1
-                            else:
-                                other = _above(dk, rows2, m2, periodic[2])
-                                b = local[(di * f1 + dj) * f2 + other] if other >= 0 else -1
-                            if b >= 0:
-                                at = U(node[b])
-                                weight = g0[at] if axis == 0 else g1[at] if axis == 1 else g2[at]
-                                _connect(a, b, weight, theta, diag, paired_up, label, count)
+            if small:
+                _name_pieces(present, e0, e1, e2, local, factors, paired_up, label)
+            else:
+                _connect_regular(
+                    local, (rows0, rows1, rows2), level, factors, node, theta, diag, paired_up, label, count
+                )
             for a in range(regular, count):
                 e = node[a] - first
                 for entry in range(ex_ptr[e], ex_ptr[e + 1]):
