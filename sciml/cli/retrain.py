@@ -110,7 +110,8 @@ def compared(shipped: WeightFile, made: WeightFile, tolerance: float) -> dict[st
 
     The same machine and versions of the libraries give the same bits. Others sum in another order, which a
     training amplifies: weights then differ, and only what they achieve can be compared: the validation value
-    may be above that of the shipped component by the share `tolerance`.
+    may be above that of the shipped component by the share `tolerance`. It is that in the header or, for
+    multigrid, that of the policy on problems that no training has seen (`sciml.learned.multigrid.validate`).
 
     Returns
     -------
@@ -124,7 +125,7 @@ def compared(shipped: WeightFile, made: WeightFile, tolerance: float) -> dict[st
     same_form = {name: t.shape for name, t in old.items()} == {name: t.shape for name, t in new.items()}
     identical = same_form and all(t.tobytes() == new[name].tobytes() for name, t in old.items())
     difference = _difference(old, new) if same_form else None
-    before, now = (_validation(w.training) for w in (shipped, made))
+    before, now = (_validation(w) for w in (shipped, made))
     if identical:
         verdict = "identical"
     elif before is not None and now is not None:
@@ -143,8 +144,13 @@ def _difference(old: Mapping[str, np.ndarray], new: Mapping[str, np.ndarray]) ->
     return float(np.linalg.norm(change) / max(float(np.linalg.norm(of_all)), 1e-300))
 
 
-def _validation(training: Mapping[str, Any]) -> float | None:
-    best = training.get("best")
+def _validation(weights: WeightFile) -> float | None:
+    if weights.kind == "multigrid":
+        from ..learned.multigrid import validate
+        from ..preconditioners.learned_multigrid import policy_of
+
+        return validate(policy_of(weights))
+    best = weights.training.get("best")
     return float(best["value"]) if isinstance(best, dict) and "value" in best else None
 
 

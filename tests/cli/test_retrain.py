@@ -68,6 +68,21 @@ def test_other_shapes_are_worse_unless_validation_says_otherwise():
     }  # fmt: skip
 
 
+def test_multigrid_is_compared_by_what_its_policies_are_worth(monkeypatch):
+    from sciml.learned.multigrid.portfolio import pack
+    from sciml.preconditioners.multigrid.features import FEATURES
+
+    def policy(sweeps):
+        tensors = pack([{"sweeps": sweeps}], np.zeros((1, 2 * len(FEATURES) + 2))).arrays
+        return WeightFile("multigrid", {"features": list(FEATURES), "members": 1}, tensors, {}, "m")
+
+    monkeypatch.setattr("sciml.learned.multigrid.validate", lambda p: p.settings(0)["sweeps"][0] / 2)
+    found = compared(policy(2), policy(3), 0.1)
+    assert (found["validation_shipped"], found["validation"], found["verdict"]) == (1.0, 1.5, "worse")
+    assert compared(policy(3), policy(2), 0.1)["verdict"] == "as good"
+    assert compared(policy(2), policy(2), 0.1)["verdict"] == "identical"
+
+
 @pytest.fixture
 def run(monkeypatch, tmp_path):
     """``sciml`` in a folder, with another one as the place of shipped weights."""

@@ -15,6 +15,7 @@ from sciml.learned.multigrid.evolution import PARAMETERS, decode, encode
 from sciml.learned.multigrid.portfolio import fit_predictor, greedy_portfolio, pack, regret
 from sciml.learned.multigrid.search import TOLERANCES, evaluate, grid, iterations_to
 from sciml.learned.multigrid.train import training_problems
+from sciml.learned.multigrid.validate import UNSEEN, validate
 from sciml.preconditioners import LearnedMultigrid, Multigrid
 from sciml.preconditioners.multigrid.features import FEATURES
 from sciml.problems import poisson
@@ -160,6 +161,25 @@ def test_what_is_trained_is_used(tmp_path):
     M = LearnedMultigrid(problem.A, weights=path)
     assert M._sweeps(0) in (1, 2)
     assert evaluate(problem, {"sweeps": M._sweeps(0)}, Rates()).shape == (3,)
+
+
+def test_validation_is_time_relative_to_multigrid_as_it_comes():
+    problems = [problem for _, problem in small_problems()]
+    values = [
+        validate(pack([settings], np.zeros((1, 2 * len(FEATURES) + 2))), problems)
+        for settings in ({}, {"sweeps": 9})
+    ]
+    assert values[0] == pytest.approx(1.0, rel=1e-12)
+    assert values[1] > 1.2
+
+
+def test_validation_looks_at_problems_that_training_does_not():
+    for (_, seen), (_, unseen) in zip(
+        training_problems(["porous"], [(16, 16)], 3),
+        training_problems(["porous"], [(16, 16)], 3, UNSEEN),
+        strict=True,
+    ):
+        assert not np.array_equal(seen.mask, unseen.mask)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from .cost import Rates, calibrate
 from .families import FAMILIES, sample
 from .search import grid
 from .train import MultigridTraining, train_multigrid, training_problems
+from .validate import validate
 
 __all__ = [
     "FAMILIES",
@@ -18,4 +19,5 @@ __all__ = [
     "sample",
     "train_multigrid",
     "training_problems",
+    "validate",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ...files import check_output
-from ...preconditioners.learned_multigrid import Policy
+from ...preconditioners.learned_multigrid import FEATURE_STRENGTH, Policy
 from ...preconditioners.multigrid.features import FEATURES, geometry_features
 from ...problems import Problem
 from ...weights import save_weights
@@ -24,8 +24,6 @@ from .search import TOLERANCES, evaluate, grid
 __all__ = ["MultigridTraining", "train_multigrid", "training_problems"]
 
 SHAPES = ((32, 32, 32), (64, 64, 64), (256, 256))
-STRENGTH = 0.02
-"""Of the features, as `LearnedMultigrid` computes them."""
 
 
 def training_problems(
@@ -72,7 +70,7 @@ class MultigridTraining:
         self.rates = Rates() if rates is None else rates
         self.members, self.generations, self.seed = members, generations, seed
         self.table = np.full((len(problems), len(self.settings), len(TOLERANCES)), np.nan)
-        self.features = np.array([geometry_features(p.A, STRENGTH) for p in self.problems])
+        self.features = np.array([geometry_features(p.A, FEATURE_STRENGTH) for p in self.problems])
         kind = self.features[:, [FEATURES.index(n) for n in ("3d", "uncoarsened", "jumps")]] > 0
         self.classes = np.unique(kind, axis=0, return_inverse=True)[1].reshape(-1)
         self.final = np.full((len(problems), 2 * self._count, len(TOLERANCES)), np.nan)
