@@ -15,7 +15,7 @@ from sciml.learned.multigrid.evolution import PARAMETERS, decode, encode
 from sciml.learned.multigrid.portfolio import fit_predictor, greedy_portfolio, pack, regret
 from sciml.learned.multigrid.search import TOLERANCES, evaluate, grid, iterations_to
 from sciml.learned.multigrid.train import training_problems
-from sciml.learned.multigrid.validate import UNSEEN, validate
+from sciml.learned.multigrid.validation import UNSEEN, validate
 from sciml.preconditioners import LearnedMultigrid, Multigrid
 from sciml.preconditioners.multigrid.features import FEATURES
 from sciml.problems import poisson

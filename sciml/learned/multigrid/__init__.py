@@ -8,7 +8,7 @@ from .cost import Rates, calibrate
 from .families import FAMILIES, sample
 from .search import grid
 from .train import MultigridTraining, train_multigrid, training_problems
-from .validate import validate
+from .validation import validate
 
 __all__ = [
     "FAMILIES",

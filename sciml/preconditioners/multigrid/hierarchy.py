@@ -191,15 +191,15 @@ def packed_rows(kernel, room, rows: int, *args):
     counts = parallel(kernel, rows, *args, place, ptr, idx, val, grain=GRAIN_ROWS)
     np.cumsum(ptr, out=ptr)
     ends = np.cumsum([0, *counts])
-    packed = ptr, np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
+    packed_idx, packed_val = np.empty(ends[-1], np.int32), np.empty(ends[-1], np.float32)
 
     def close_gaps(first: int, last: int) -> None:
         for part in range(first, last):
             to, used = slice(ends[part], ends[part + 1]), slice(begins[part], begins[part] + counts[part])
-            packed[1][to], packed[2][to] = idx[used], val[used]
+            packed_idx[to], packed_val[to] = idx[used], val[used]
 
     parallel(close_gaps, len(counts))
-    return packed
+    return ptr, packed_idx, packed_val
 
 
 def sparse_product(rows: int, columns: int, A, B):

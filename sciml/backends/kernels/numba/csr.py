@@ -79,17 +79,22 @@ def bucket(block_of, start, members):
     start[0] = 0
 
 
+@inner
+def _position(block, n1, n2):
+    """Indices of a block on a grid of blocks with rows of `n2` and planes of `n1` rows."""
+    # Division of 32-bit numbers is several times faster than of 64-bit ones.
+    row = np.uint32(block) // n2
+    i = row // n1
+    return i, row - i * n1, np.uint32(block) - row * n2
+
+
 @jit
 def coarser_blocks(start, stop, block_of, shape, factors, coarse_shape, out):
     """The block of the next grid of blocks that the unknowns start..stop belong to."""
-    # Division of 32-bit numbers is several times faster than of 64-bit ones.
     n1, n2 = np.uint32(shape[1]), np.uint32(shape[2])
     f0, f1, f2 = np.uint32(factors[0]), np.uint32(factors[1]), np.uint32(factors[2])
     for u in range(start, stop):
-        row = np.uint32(block_of[u]) // n2
-        k = np.uint32(block_of[u]) - row * n2
-        i = row // n1
-        j = row - i * n1
+        i, j, k = _position(block_of[u], n1, n2)
         out[u] = ((i // f0) * coarse_shape[1] + j // f1) * coarse_shape[2] + k // f2
 
 
@@ -98,10 +103,8 @@ def parity(start, stop, block_of, shape, colour):
     """Whether the indices of the blocks of the unknowns start..stop add up to an odd number."""
     n1, n2 = np.uint32(shape[1]), np.uint32(shape[2])
     for u in range(start, stop):
-        row = np.uint32(block_of[u]) // n2
-        k = np.uint32(block_of[u]) - row * n2
-        i = row // n1
-        colour[u] = (i + (row - i * n1) + k) & 1
+        i, j, k = _position(block_of[u], n1, n2)
+        colour[u] = (i + j + k) & 1
 
 
 @jit

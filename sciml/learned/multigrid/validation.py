@@ -38,7 +38,7 @@ def validate(policy: Policy, problems: Sequence[Problem] | None = None, rates: R
     Examples
     --------
     >>> from sciml.learned.multigrid import sample
-    >>> from sciml.learned.multigrid.validate import validate
+    >>> from sciml.learned.multigrid.validation import validate
     >>> from sciml.preconditioners.learned_multigrid import policy_of
     >>> validate(policy_of(), [sample("walls", (64, 64), 10_000)]) < 1.1
     True
