@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from sciml.backends.kernels.numba import csr
+from sciml.backends.kernels.numba import csr, grouping
 from sciml.preconditioners.multigrid.hierarchy import sparse_product
 
 
@@ -66,7 +66,7 @@ def test_colouring_is_proper():
     A = sp.random(200, 200, 0.05, random_state=np.random.default_rng(5))
     A = sp.csr_matrix(A + A.T + sp.eye(200))
     colour = np.empty(200, np.int32)
-    colours = csr.colour_greedy(A.indptr.astype(np.int64), A.indices, colour)
+    colours = grouping.colour_greedy(A.indptr.astype(np.int64), A.indices, colour)
     coo = A.tocoo()
     off = coo.row != coo.col
     assert np.all(colour[coo.row[off]] != colour[coo.col[off]])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...backends.grid import GRAIN_CELLS
-from ...backends.kernels.numba import csr
+from ...backends.kernels.numba import grouping
 from ...backends.threads import parallel, slabs
 
 __all__ = ["Aggregates", "aggregate", "block_factors", "coarser_blocks", "collected"]
@@ -24,7 +24,9 @@ def block_factors(shape, weights) -> tuple[int, int, int]:
 def coarser_blocks(block_of, shape, factors, coarse_shape):
     """The block of the next grid of blocks that every unknown belongs to."""
     out = np.empty(block_of.size, np.int32)
-    parallel(csr.coarser_blocks, out.size, block_of, shape, factors, coarse_shape, out, grain=GRAIN_CELLS)
+    parallel(
+        grouping.coarser_blocks, out.size, block_of, shape, factors, coarse_shape, out, grain=GRAIN_CELLS
+    )
     return out
 
 
@@ -72,11 +74,11 @@ def aggregate(block_of, coarse_shape, A, diag, *, strength: float, split: bool, 
     rows = block_of.size if rows is None else rows
     blocks = math.prod(coarse_shape)
     start, by_block = np.zeros(blocks + 1, np.int32), np.empty(rows, np.int32)
-    csr.bucket(block_of[:rows], start, by_block)
+    grouping.bucket(block_of[:rows], start, by_block)
     agg = np.full(rows, -1, np.int32)
     stop, members, block = (np.empty(rows, np.int32) for _ in range(3))
     args = (start, by_block, block_of, *A, diag, strength, split, agg, stop, members, block)
-    found = parallel(csr.aggregate, blocks, *args, grain=GRAIN_CELLS)
+    found = parallel(grouping.aggregate, blocks, *args, grain=GRAIN_CELLS)
     return collected(found, blocks, start, stop, members, block, agg)
 
 
@@ -92,5 +94,5 @@ def collected(found, blocks: int, start, stop, members, block, agg) -> Aggregate
         before += count
     ends, members, block = (np.concatenate(part) for part in zip(*parts, strict=True))
     ptr = np.concatenate([np.zeros(1, np.int32), ends.astype(np.int32, copy=False)])
-    parallel(csr.name_members, block.size, ptr, members, agg, grain=GRAIN_CELLS)
+    parallel(grouping.name_members, block.size, ptr, members, agg, grain=GRAIN_CELLS)
     return Aggregates(agg, ptr, members, block)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backends.grid import two_colourable
-from ...backends.kernels.numba import csr
+from ...backends.kernels.numba import csr, grouping
 from ...backends.threads import parallel, slabs
 from .aggregation import Aggregates, aggregate, coarser_blocks
 
@@ -107,19 +107,19 @@ class SparseLevel:
     def _coupled_blocks(self) -> bool:
         """Whether two unknowns of one block are neighbours."""
         args = (self.indptr, self.indices, self.block_of)
-        return any(parallel(csr.coupled, self.n, *args, grain=GRAIN_PASS))
+        return any(parallel(grouping.coupled, self.n, *args, grain=GRAIN_PASS))
 
     def colour(self, two_colours: bool, periodic) -> None:
         """Group rows by colour: parity of the block where that is proper, greedily otherwise."""
         colour = np.empty(self.n, np.int32)
         if two_colours and two_colourable(self.block_shape, periodic) and not self._coupled_blocks():
-            parallel(csr.parity, self.n, self.block_of, self.block_shape, colour, grain=GRAIN_PASS)
+            parallel(grouping.parity, self.n, self.block_of, self.block_shape, colour, grain=GRAIN_PASS)
             colours = 2
         else:
-            colours = csr.colour_greedy(self.indptr, self.indices, colour)
+            colours = grouping.colour_greedy(self.indptr, self.indices, colour)
         colour[self.diag <= 0] = colours  # empty blocks: never visited
         self.order, start = np.empty(self.n, np.int32), np.zeros(colours + 2, np.int32)
-        csr.bucket(colour, start, self.order)
+        grouping.bucket(colour, start, self.order)
         self.colour_start = start[:-1].astype(np.int64)
         with np.errstate(divide="ignore"):
             self.inverse_diagonal = np.where(self.diag > 0, 1 / self.diag, 0).astype(np.float32)

@@ -216,10 +216,10 @@ def join(
 ):  # fmt: skip
     """Join the unknowns of larger blocks that are connected inside them, over the coarse rows start..stop.
 
-    As `csr.aggregate` does for matrices: connected are i, j with ``-a_ij > theta sqrt(a_ii a_jj)``, unknowns
-    without any neighbour are left out, and what is found is written from ``place[start]`` on. ``extra_row``
-    says which extra unknowns (of the blocks ``extra_block``) a row of blocks has. Returns the numbers of
-    aggregates and of members.
+    As `grouping.aggregate` does for matrices: connected are i, j with ``-a_ij > theta sqrt(a_ii a_jj)``,
+    unknowns without any neighbour are left out, and what is found is written from ``place[start]`` on.
+    ``extra_row`` says which extra unknowns (of the blocks ``extra_block``) a row of blocks has. Returns the
+    numbers of aggregates and of members.
     """
     (m0, m1, m2), periodic, (g0, g1, g2), q, _, extras = level
     ex_ptr, ex_col, ex_weight, ex_diag, first = extras[8], extras[9], extras[10], extras[11], extras[12]
