@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
@@ -16,6 +13,8 @@ from sciml.learned.checkpoint import load_checkpoint, save_checkpoint  # noqa: E
 from sciml.learned.gradient import GradientTraining, set_seed  # noqa: E402
 from sciml.learned.schedules import Constant  # noqa: E402
 from sciml.learned.training import fit, stream  # noqa: E402
+
+from .processes import run_alone, run_on_two  # noqa: E402
 
 
 def make(steps=12, **options):
@@ -148,17 +147,9 @@ def test_two_processes_average_their_gradients(tmp_path):
             """
         )
     )
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    one = subprocess.run(
-        [sys.executable, script, tmp_path / "one.safetensors"],
-        capture_output=True, text=True, check=True, env=environment, timeout=120,
-    )  # fmt: skip
-    two = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script,
-         tmp_path / "two.safetensors"],
-        capture_output=True, text=True, check=True, env=environment, timeout=120,
-    )  # fmt: skip
-    losses = [float(line) for line in two.stdout.split()]
+    one = run_alone(script, tmp_path / "one.safetensors")
+    two = run_on_two(script, tmp_path / "two.safetensors")
+    losses = [float(line) for line in two.split()]
     assert len(losses) == 2
     assert losses[0] == losses[1]
-    assert losses[0] == pytest.approx(float(one.stdout), rel=1e-5)
+    assert losses[0] == pytest.approx(float(one), rel=1e-5)

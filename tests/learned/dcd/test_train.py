@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 
 import numpy as np
@@ -28,6 +26,8 @@ from sciml.learned.dcd.replay import LOSSES, Replay  # noqa: E402
 from sciml.learned.dcd.train import torch_operator  # noqa: E402
 from sciml.learned.training import stream  # noqa: E402
 from sciml.problems import poisson  # noqa: E402
+
+from ..processes import run_on_two  # noqa: E402
 
 TINY = {"channels": 2, "levels": 1, "before": 2, "bottom": 1, "after": 1, "gain": 4.0}
 
@@ -295,10 +295,6 @@ def test_the_command_reports_bad_arguments_in_one_line(command, arguments, sente
 
 def test_two_processes_train_one_network(tmp_path):
     path = tmp_path / "net.safetensors"
-    done = subprocess.run(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2",
-         "-m", "sciml", "train", "dcd", "-o", path, "--shape", "8", "8", "--steps", "3", "--batch", "2"],
-        capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    command = ["-m", "sciml", "train", "dcd", "-o", path]
+    run_on_two(*command, "--shape", 8, 8, "--steps", 3, "--batch", 2)
     assert load_weights(path).training["steps"] == 3
