@@ -71,3 +71,21 @@ def test_colouring_is_proper():
     off = coo.row != coo.col
     assert np.all(colour[coo.row[off]] != colour[coo.col[off]])
     assert colours == colour.max() + 1
+
+
+def test_parity_of_blocks():
+    shape = (3, 4, 5)
+    blocks = np.random.default_rng(0).integers(0, 60, 200).astype(np.int32)
+    colour = np.full(200, -1, np.int32)
+    grouping.parity(0, 150, blocks, shape, colour)
+    np.testing.assert_array_equal(colour[:150], sum(np.unravel_index(blocks[:150], shape)) % 2)
+    assert np.all(colour[150:] == -1)
+
+
+def test_neighbours_within_a_block_are_found():
+    path = sp.diags_array([np.ones(4), np.ones(5), np.ones(4)], offsets=[-1, 0, 1], format="csr")
+    A = (path.indptr.astype(np.int64), path.indices)
+    assert not grouping.coupled(0, 5, *A, np.array([0, 1, 0, 1, 0], np.int32))
+    shared = np.array([0, 1, 2, 2, 0], np.int32)
+    assert grouping.coupled(0, 5, *A, shared)
+    assert not grouping.coupled(0, 2, *A, shared)
