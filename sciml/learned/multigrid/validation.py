@@ -16,7 +16,7 @@ from .train import training_problems
 __all__ = ["UNSEEN", "validate"]
 
 UNSEEN = 10_000
-"""Number of the first problem of every family that validation looks at; training begins at 0."""
+"""Number of the first problem that validation looks at; those of training begin at 0."""
 
 
 def validate(policy: Policy, problems: Sequence[Problem] | None = None, rates: Rates | None = None) -> float:
