@@ -21,8 +21,12 @@ def multigrid(
         str | None, typer.Option(help="comma-separated, such as porous,walls; all by default")
     ] = None,
     shapes: Annotated[
-        str, typer.Option(help="grids to train on, comma-separated")
-    ] = "32x32x32,64x64x64,256x256",
+        str | None,
+        typer.Option(
+            help="grids to train on, comma-separated; by default 32x32x32, 64x64x64 and 256x256, and "
+            "128x128x128 and 512x512 with constant coefficients"
+        ),
+    ] = None,
     instances: Annotated[int, typer.Option(min=1, help="problems of each family and shape")] = 1,
     mask: Annotated[
         list[Path] | None,
@@ -46,7 +50,8 @@ def multigrid(
     problems = own_problems(mask or [])
     if families is not None or not problems:
         names = None if families is None else [name.strip() for name in families.split(",")]
-        problems += training_problems(names, [_shape(text) for text in shapes.split(",")], instances)
+        grids = None if shapes is None else [_shape(text) for text in shapes.split(",")]
+        problems += training_problems(names, grids, instances)
     console = Console()
     rates = None
     if calibrate:

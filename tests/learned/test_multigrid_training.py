@@ -40,7 +40,7 @@ def test_more_work_per_cycle_is_counted(change):
 def test_smoothing_a_prolongation_costs_set_up():
     A = poisson((64, 64), obstacles="walls").A
     early, late = Multigrid(A, smooth_from=1), Multigrid(A, smooth_from=3)
-    name = SETUP_WORK.index("smoothed products")
+    name = SETUP_WORK.index("interpolation entries")
     assert setup_work(early)[name] > 4 * setup_work(late)[name]
     assert cycle_work(early).shape == (len(CYCLE_WORK),)
 
@@ -146,7 +146,7 @@ def test_evolution_improves_what_it_starts_from():
         members=1, generations=8, settings=[{"omega": 0.6, "sweeps": 1}],
     )  # fmt: skip
     fit(training, steps=training.steps)
-    start, refined = training.final[:, 0], training.final[:, 1]
+    start, refined = training.table[:, 0], training.refined[:, 0]
     assert np.log(refined / start).mean() < -0.05
 
 

@@ -7,6 +7,7 @@ machine as on an idle one. Seconds of set-up and of one iteration are linear in 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -22,7 +23,8 @@ from ...solvers import cg
 __all__ = ["CYCLE_WORK", "SETUP_WORK", "Rates", "calibrate", "cycle_work", "setup_work"]
 
 SETUP_WORK = (
-    "cells", "cells with faces", "pieces", "coarse entries", "smoothed products", "inverse", "levels"
+    "cells", "cells with faces", "split blocks", "coarse entries", "entries between pieces",
+    "interpolation entries", "inverse", "levels",
 )  # fmt: skip
 """Names of what `setup_work` counts."""
 
@@ -31,21 +33,27 @@ CYCLE_WORK = ("cells", "cell sweeps", "face cells", "face sweeps", "coarse entri
 
 
 def setup_work(M: Multigrid) -> np.ndarray:
-    """Operations of setting up `M`, in the order of `SETUP_WORK`."""
-    entries = smoothed = 0.0
+    """Operations of setting up `M`, in the order of `SETUP_WORK`.
+
+    Entries of a first coarse level that is held by blocks come with the cells. Those of levels with more
+    unknowns than blocks, where some blocks are in pieces, take longer to find and count twice.
+    """
+    entries = between = interpolation = 0.0
     for index, level in enumerate(M.levels):
-        entries += level.nnz
+        if not isinstance(level, BlockLevel):
+            entries += level.nnz
+        if index and level.unknowns > math.prod(level.block_shape):
+            between += level.nnz
         hop = M.transfers[index] if index < len(M.transfers) else None
         if hop is not None and hop.P is not None:
-            # Terms of A P, and of R (A P), whose rows are about as long as those of the coarse matrix.
-            coarse = M.levels[index + 1]
-            smoothed += level.nnz * hop.P[2].size / max(1, level.unknowns)
-            smoothed += hop.P[2].size * coarse.nnz / max(1, coarse.unknowns)
+            interpolation += hop.P[2].size
     inverse = 0.0 if M.coarsest.inverse is None else float(M.coarsest.inverse.shape[0]) ** 3
     faces = M.grid.faces is not None
     cells = float(M.grid.cells)
-    pieces = 0.0 if M.blocks is None else float(M.blocks[3].size)  # split blocks
-    return np.array([cells, cells * faces, pieces, entries, smoothed, inverse, 1.0 + len(M.levels)])
+    split = 0.0 if M.blocks is None else float(M.blocks[3].size)
+    return np.array(
+        [cells, cells * faces, split, entries, between, interpolation, inverse, 1.0 + len(M.levels)]
+    )
 
 
 def cycle_work(M: Multigrid) -> np.ndarray:
@@ -77,8 +85,8 @@ class Rates:
     The defaults are what `calibrate` found on one core of an x86-64 server; only their ratios matter.
     """
 
-    setup: tuple[float, ...] = (0.0, 34.4, 9610.0, 20.5, 1.51, 0.442, 281e3)
-    cycle: tuple[float, ...] = (15.1, 0.69, 6.48, 2.06, 0.629, 15e3)
+    setup: tuple[float, ...] = (8.65, 60.0, 2777.0, 37.2, 38.3, 73.2, 0.443, 284e3)
+    cycle: tuple[float, ...] = (13.4, 0.732, 11.6, 3.37, 0.708, 23e3)
 
     def seconds(self, M: Multigrid) -> tuple[float, float]:
         """Predicted set-up and seconds per iteration."""

@@ -17,26 +17,34 @@ from ...weights import save_weights
 from ..training import History, fit
 from .cost import Rates
 from .evolution import Evolution
-from .families import FAMILIES, sample
+from .families import FAMILIES, OBSTACLES, sample
 from .portfolio import choose_penalty, fit_predictor, greedy_portfolio, pack
 from .search import TOLERANCES, evaluate, grid
 
 __all__ = ["MultigridTraining", "train_multigrid", "training_problems"]
 
 SHAPES = ((32, 32, 32), (64, 64, 64), (256, 256))
+"""Grids of every family."""
+
+LARGER = ((128, 128, 128), (512, 512))
+"""Grids of families with constant coefficients besides; hard coefficients take too long there."""
 
 
 def training_problems(
     families: Sequence[str] | None = None,
-    shapes: Sequence[Sequence[int]] = SHAPES,
+    shapes: Sequence[Sequence[int]] | None = None,
     instances: int = 1,
     first: int = 0,
 ) -> list[tuple[str, Problem]]:
-    """Families' names and problems: `instances` of every family at every shape."""
+    """Families' names and problems: `instances` of every family at every shape.
+
+    By default of all families, at `SHAPES` and, with constant coefficients, `LARGER`.
+    """
     names = list(FAMILIES) if families is None else list(families)
     out, number = [], first
     for name in names:
-        for shape in shapes:
+        usual = SHAPES + LARGER if name in OBSTACLES else SHAPES
+        for shape in usual if shapes is None else shapes:
             for _ in range(instances):
                 out.append((name, sample(name, shape, number)))
                 number += 1
@@ -49,9 +57,10 @@ class MultigridTraining:
     1. One step a problem: the predicted time of every setting of the grid on it.
     2. Problems fall into classes (2D or 3D, constant coefficients, jumps, anisotropy). For each class, an
        evolution strategy refines the best setting of the grid; each step is one generation for one class.
-    3. One step a problem: the times of the refined settings beside those they started from.
+    3. One step a problem: the times of the refined settings.
 
-    `policy` then picks the portfolio from the last table and fits the predictor.
+    `policy` then picks the portfolio among all settings of the grid and the refined ones, and fits the
+    predictor.
     """
 
     def __init__(
@@ -73,7 +82,7 @@ class MultigridTraining:
         self.features = np.array([geometry_features(p.A, FEATURE_STRENGTH) for p in self.problems])
         kind = self.features[:, [FEATURES.index(n) for n in ("3d", "uncoarsened", "jumps")]] > 0
         self.classes = np.unique(kind, axis=0, return_inverse=True)[1].reshape(-1)
-        self.final = np.full((len(problems), 2 * self._count, len(TOLERANCES)), np.nan)
+        self.refined = np.full((len(problems), self._count, len(TOLERANCES)), np.nan)
         self.evolution: Evolution | None = None
 
     @property
@@ -96,9 +105,9 @@ class MultigridTraining:
         if index < count + evolving:
             return self.evolution.step(index - count)
         i = index - count - evolving
-        for j, choice in enumerate(self.candidates()):
-            self.final[i, j] = evaluate(self.problems[i], choice, self.rates)
-        return {"loss": _spread(self.final[i])}
+        for j, choice in enumerate(self.evolution.refined()):
+            self.refined[i, j] = evaluate(self.problems[i], choice, self.rates)
+        return {"loss": _spread(self.refined[i])}
 
     def _evolution(self) -> Evolution:
         starts, duties = [], []
@@ -109,9 +118,9 @@ class MultigridTraining:
         return Evolution(starts, duties, self.problems, self.rates, seed=self.seed)
 
     def candidates(self) -> list[dict[str, Any]]:
-        """Settings as the grid has them, then as refined, one of each per class."""
+        """Settings of the grid, then the refined one of every class."""
         assert self.evolution is not None
-        return [*self.evolution.members, *self.evolution.refined()]
+        return [*self.settings, *self.evolution.refined()]
 
     def grid_searched(self, tolerance: int | None = None) -> dict[str, Any]:
         """The one setting of the grid that is best on average: what learning competes with.
@@ -125,8 +134,9 @@ class MultigridTraining:
 
     def policy(self) -> tuple[Policy, dict[str, float]]:
         """The trained policy, and what it costs against the best member on the training problems."""
-        chosen = greedy_portfolio(self.final, self.members)
-        seconds = self.final[:, chosen]
+        seconds = np.concatenate([self.table, self.refined], axis=1)
+        chosen = greedy_portfolio(seconds, self.members)
+        seconds = seconds[:, chosen]
         ridge, margin, left_out = choose_penalty(self.features, seconds, self.groups)
         coefficients = fit_predictor(self.features, seconds, ridge, margin)
         candidates = self.candidates()
@@ -135,16 +145,16 @@ class MultigridTraining:
 
     def state(self) -> Any:
         evolution = None if self.evolution is None else self.evolution.state()
-        return {"table": self.table, "final": self.final, "evolution": evolution}
+        return {"table": self.table, "refined": self.refined, "evolution": evolution}
 
     def load(self, state: Any) -> None:
-        table, final = np.array(state["table"], dtype=float), np.array(state["final"], dtype=float)
-        if (table.shape, final.shape) != (self.table.shape, self.final.shape):
+        table, refined = np.array(state["table"], dtype=float), np.array(state["refined"], dtype=float)
+        if (table.shape, refined.shape) != (self.table.shape, self.refined.shape):
             raise ValueError(
-                f"tables have shapes {table.shape} and {final.shape}; "
-                f"expected {self.table.shape} and {self.final.shape}"
+                f"tables have shapes {table.shape} and {refined.shape}; "
+                f"expected {self.table.shape} and {self.refined.shape}"
             )
-        self.table, self.final = table, final
+        self.table, self.refined = table, refined
         self.evolution = None
         if state["evolution"] is not None:
             self.evolution = self._evolution()
