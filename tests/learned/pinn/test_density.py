@@ -143,7 +143,8 @@ def test_exact_maximiser_in_space_and_on_long_boxes():
     n = 32
     axis = (np.arange(n) + 0.5) / n
     cosine = np.cos(np.pi * axis)[:, None, None] * np.ones((n, n, n))
-    p = exact_maximiser(cosine, 3.0, [0, 0, 0], [2, 1, 1])
+    p = exact_maximiser(5.0 + cosine, 3.0, [0, 0, 0], [2, 1, 1])
+    assert p.mean() * 2 == pytest.approx(1.0, rel=1e-12)
     np.testing.assert_allclose(p, 0.5 + cosine * 4 / (2 * 3.0 * np.pi**2), atol=1e-3)
 
 

@@ -119,10 +119,10 @@ def exact_maximiser(target: np.ndarray, beta: float, lower: Any, upper: Any) -> 
             f"target has shape {target.shape} and the box {size.size} sides; expected 2 or 3 axes"
         )
     operator = PoissonOperator(target.shape, spacing=tuple(size / target.shape), bc="neumann")
-    deviation = FFT(operator)(target - target.mean()) / (2 * beta)
-    density = 1 / math.prod(size) + deviation - deviation.mean()
+    deviation = FFT(operator)(target - target.mean()) / (2 * beta)  # of mean zero
+    density = 1 / math.prod(size) + deviation
     if density.min() < 0:
-        factor = -(deviation.min() - deviation.mean()) * math.prod(size)
+        factor = -deviation.min() * math.prod(size)
         raise ValueError(
             f"beta is {beta:.4g}, which makes the solution negative; expected at least {beta * factor:.4g}"
         )
