@@ -150,6 +150,15 @@ def test_evolution_improves_what_it_starts_from():
     assert np.log(refined / start).mean() < -0.05
 
 
+def test_headroom_is_what_the_best_setting_of_every_problem_gains():
+    training = MultigridTraining(small_problems(), settings=FEW[:2])
+    training.table[:] = 1.0
+    assert training.headroom() == 1.0
+    training.table[:, 0], training.table[0, 1] = 2.0, 4.0  # setting 1 is best, but for the first problem
+    problems = len(training.problems)
+    assert training.headroom(0) == pytest.approx(0.5 ** (1 / problems))
+
+
 def test_what_is_trained_is_used(tmp_path):
     path = tmp_path / "w.safetensors"
     train_multigrid(path, small_problems(), members=2, generations=0, settings=FEW, command="sciml train x")
