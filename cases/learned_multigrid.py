@@ -11,8 +11,8 @@ What it sets out to show, on geometries that training never saw
 
 Every row is the median and the worst over several geometries. Methods are run in turn on each problem, the
 fastest of up to three runs (two at the small size) counts, for every method alike. Rows can be chosen
-(``--families``, ``--shapes``, ``--seeds``) and kept (``--rows FILE``): a later run with the same file goes on
-where it stopped.
+(``--families``, ``--shapes``, ``--hard-shapes``, ``--seeds``) and kept (``--rows FILE``): a later run with
+the same file goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -287,6 +287,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments = parser(__doc__)
     arguments.add_argument("--families", help="comma-separated; all by default")
     arguments.add_argument("--shapes", help="such as 64x64x64,512x512; those of the size by default")
+    arguments.add_argument(
+        "--hard-shapes", help="grids for jumps and anisotropy; by default --shapes, or those of the size"
+    )
     arguments.add_argument("--seeds", type=int, help="geometries per family and shape")
     arguments.add_argument(
         "--rows", type=output, help="file finished measurements are kept in and taken from"
@@ -300,7 +303,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     start = args.seed * 1000
     shapes, hard = SHAPES[args.size], COEFFICIENT_SHAPES[args.size]
     if args.shapes:
-        shapes = hard = [tuple(int(n) for n in text.split("x")) for text in args.shapes.split(",")]
+        shapes = hard = grids_of(args.shapes)
+    if args.hard_shapes:
+        hard = grids_of(args.hard_shapes)
 
     def obstacles(kind: str) -> Callable[[tuple[int, ...], int], Problem]:
         return lambda shape, seed: poisson(shape, obstacles=kind, seed=start + seed)
@@ -321,6 +326,10 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     if table and jumps:
         case.save_figure(figure(table, jumps))
     return case.finish()
+
+
+def grids_of(text: str) -> list[tuple[int, ...]]:
+    return [tuple(int(n) for n in shape.split("x")) for shape in text.split(",")]
 
 
 def settings_of(stored: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,9 @@ def test_rows_are_kept_and_taken_up(case, tmp_path):
     assert again["tables"] == first["tables"]
     assert str(rows) not in again["arguments"]
     assert png.stat().st_size > 5000
+    other = study.main([*arguments, "--hard-shapes", "16x16"])
+    assert [r["grid"] for r in other["tables"]["coefficients"]] == ["16x16"]
+    assert other["tables"]["obstacles"] == first["tables"]["obstacles"]
     walls = first["tables"]["obstacles"]
     assert [r["rtol"] for r in walls] == [1e-2, 1e-4, 1e-6]
     assert all(r["geometries"] == 2 and r["learned failed"] == 0 for r in walls)
