@@ -18,6 +18,7 @@ the same file goes on where it stopped.
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -42,8 +43,8 @@ SHAPES = {
     "paper": [(64,) * 3, (128,) * 3, (256,) * 3, (512,) * 2, (1024,) * 2, (2048,) * 2],
 }
 SEEDS = {"small": 2, "paper": 20}
-LARGEST_FOR_ALL_SEEDS = 2**22
-"""Larger grids are run with a quarter of the seeds."""
+SHARES = ((2**19, 1.0), (2**22, 0.5), (math.inf, 0.05))
+"""Cells up to which a grid is run with this share of the seeds, at least one."""
 
 REPEATS = {"small": 2, "paper": 3}
 
@@ -153,7 +154,8 @@ def study(
     table = []
     for family, make in families.items():
         for shape in shapes:
-            count = seeds if np.prod(shape) <= LARGEST_FOR_ALL_SEEDS else max(1, seeds // 4)
+            share = next(share for cells, share in SHARES if math.prod(shape) <= cells)
+            count = max(1, round(share * seeds))
             found: dict[tuple[str, float], list[dict[str, Any]]] = {}
             for seed in range(count):
                 tell(f"{family} {size_name(shape)}, geometry {seed + 1} of {count}")
