@@ -43,7 +43,7 @@ SHAPES = {
     "paper": [(64,) * 3, (128,) * 3, (256,) * 3, (512,) * 2, (1024,) * 2, (2048,) * 2],
 }
 SEEDS = {"small": 2, "paper": 20}
-SHARES = ((2**19, 1.0), (2**22, 0.5), (math.inf, 0.05))
+SHARES = ((2**19, 1.0), (2**21, 0.5), (math.inf, 0.05))
 """Cells up to which a grid is run with this share of the seeds, at least one."""
 
 REPEATS = {"small": 2, "paper": 3}
