@@ -85,6 +85,18 @@ class Grid:
         """Length of a work vector: the cells and one row of zeros."""
         return self.cells + self.shape[2]
 
+    def enclose(self, v: np.ndarray) -> tuple[np.ndarray, int]:
+        """`v` as a work vector of the kernels, which read zeros beyond the box and in cells without an
+        unknown; and in how many of the latter `v` is not zero."""
+        padded = np.empty(self.padded, v.dtype)
+        padded[self.cells :] = 0
+        flat, none = np.ascontiguousarray(v).reshape(-1), self.q.dtype.type(self.none)
+        return padded, sum(parallel(codes.enclose, self.cells, flat, padded, self.q, none, grain=GRAIN_CELLS))
+
+    def blank(self) -> np.ndarray:
+        """Numbers of the cells without an unknown."""
+        return np.flatnonzero(self.q == self.none)
+
     @property
     def grain(self) -> int:
         """Smallest number of planes worth a thread of its own."""

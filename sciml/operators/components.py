@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 __all__ = ["SingularComponents", "find_singular_components"]
 
+FLOODED = 2**16
+"""Cells from which on a compiled flood that usually reaches every cell is tried before labelling them."""
+
+SWEEPS = 4
+"""Of the flood; mazes that take more are labelled."""
+
 
 @dataclass(frozen=True)
 class SingularComponents:
@@ -71,6 +77,8 @@ def find_singular_components(A: PoissonOperator) -> SingularComponents | None:
     fluid = A.cells.reshape(A.grid3) == 0
     if A.faces is None and fluid.all():  # a box is one component
         return None if anchored.any() else SingularComponents(np.ones(A.grid3, dtype=np.int32), 1)
+    if A.faces is None and fluid.size >= FLOODED and _all_reached(fluid, anchored):
+        return None
     labels, count = _connected_components(A, fluid)
     regular = np.zeros(count + 1, dtype=bool)
     regular[labels[anchored]] = True
@@ -80,6 +88,19 @@ def find_singular_components(A: PoissonOperator) -> SingularComponents | None:
     renumber = np.zeros(count + 1, dtype=np.int32)
     renumber[~regular] = np.arange(1, np.count_nonzero(~regular) + 1)
     return SingularComponents(renumber[labels], int(np.count_nonzero(~regular)))
+
+
+def _all_reached(fluid: np.ndarray, anchored: np.ndarray) -> bool:
+    """Whether a short flood from the anchored cells reaches all of `fluid`; False says nothing."""
+    from ..backends.kernels.numba.flood import reach  # compiles on first use
+
+    cells, reached = fluid.view(np.uint8), anchored.astype(np.uint8)
+    left = fluid.size
+    for _ in range(SWEEPS):
+        before, left = left, reach(cells, reached)
+        if left in (0, before):
+            break
+    return left == 0
 
 
 def _anchored_cells(A: PoissonOperator) -> np.ndarray:

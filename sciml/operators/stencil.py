@@ -172,15 +172,11 @@ class PoissonOperator(BaseOperator):
         from ..backends.kernels.numba import stencil  # compiles on first use
 
         grid = self.kernel_grid
-        # Kernels read zeros beyond the box and in cells without an unknown.
-        padded = np.zeros(grid.padded, x.dtype)
-        padded[: grid.cells] = x.reshape(-1)
-        blank = None if grid.unknowns == grid.cells else np.flatnonzero(grid.q == grid.none)
-        if blank is not None:
-            padded[blank] = 0
+        padded, held = grid.enclose(x)
         y = np.empty(grid.cells, x.dtype)
         parallel(stencil.apply, grid.shape[0], padded, y, grid.stencil(x.dtype), grain=grid.grain)
-        if blank is not None:
+        if held:
+            blank = grid.blank()
             y[blank] = x.reshape(-1)[blank] * x.dtype.type(self.diagonal_table[NOT_AN_UNKNOWN])
         return y.reshape(x.shape)
 

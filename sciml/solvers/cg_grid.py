@@ -31,29 +31,27 @@ class GridUpdates:
         self._grid = grid = system.A.kernel_grid
         dtype = system.b.dtype
         self._stencil = grid.stencil(dtype)
-        self._x, self._r, self._p = (np.zeros(grid.padded, dtype) for _ in range(3))
+        self._r, held = grid.enclose(r)
+        if system.x_is_zero:
+            self._x = np.zeros(grid.padded, dtype)
+        else:
+            self._x, held_by_x = grid.enclose(system.x)
+            held += held_by_x
+        self._p = np.zeros(grid.padded, dtype)
         self._sums = np.zeros(grid.shape[0])
         self._fused = system.M is not None and system.M.in_shape == system.A.in_shape
         self._z: np.ndarray = self._r
         self._factor = 1.0
         self._paired = False
-        residual = r.reshape(-1)
-        self._r[: grid.cells] = residual
         # Cells without an unknown carry s x = b, which is solved here once and for all.
-        self._blank = None if grid.unknowns == grid.cells else np.flatnonzero(grid.q == grid.none)
         self._outside: np.ndarray | None = None
-        if self._blank is not None:
-            outside = residual[self._blank] / dtype.type(system.A.diagonal_table[-1])
+        if held:
+            self._blank = grid.blank()
+            outside = r.reshape(-1)[self._blank] / dtype.type(system.A.diagonal_table[-1])
             if not system.x_is_zero:
                 outside += system.x.reshape(-1)[self._blank]
             self._outside = outside if np.any(outside) else None
-            if np.any(residual[self._blank]):
-                self._r[self._blank] = 0
-                norm = norm2(self._r)
-        if not system.x_is_zero:
-            self._x[: grid.cells] = system.x.reshape(-1)
-            if self._blank is not None:
-                self._x[self._blank] = 0
+            norm = norm2(self._r)
         self._norm = norm
         if dtype == np.float64:
             system.recompute = self.recompute

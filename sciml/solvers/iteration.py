@@ -311,7 +311,9 @@ def _solve_one(
         raise ValueError("b holds a value that is not finite (NaN or infinity); expected finite numbers")
     x_start = None
     if x0 is not None:
-        x_start = xp.reshape(xp.astype(x0, dtype), A.in_shape) * (scale if scale != 1.0 else 1)
+        x_start = xp.reshape(xp.astype(x0, dtype), A.in_shape)
+        if scale != 1.0:
+            x_start = x_start * scale
         if not math.isfinite(norm2(x_start)):
             raise ValueError("x0 holds a value that is not finite (NaN or infinity); expected finite numbers")
     fixed = rules.rtol == 0 and rules.atol == 0

@@ -59,6 +59,20 @@ def test_paired_residual(name):
     np.testing.assert_allclose(to_natural(grid, r)[: grid.cells], b - A @ u, rtol=1e-12, atol=1e-11)
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("name", ALL)
+def test_enclosed_vectors_are_zero_where_there_is_no_unknown(name, threads):
+    grid = Grid.from_operator(ALL[name]())
+    v = np.random.default_rng(0).standard_normal(grid.cells)
+    v[::7] = 0.0
+    inside = grid.q != grid.none
+    with use_threads(threads):
+        work, held = grid.enclose(v)
+    np.testing.assert_array_equal(work, padded(grid, np.where(inside, v, 0.0)))
+    assert held == np.count_nonzero(v[~inside])
+    np.testing.assert_array_equal(grid.blank(), np.flatnonzero(~inside))
+
+
 def colour_of(grid):
     i, j, k = np.indices(grid.shape)
     return ((i + j + k) & 1).ravel()

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.backends.namespace import to_numpy
-from sciml.operators import DIRICHLET, FLUID, SOLID, PoissonOperator
+from sciml.operators import DIRICHLET, FLUID, SOLID, PoissonOperator, components
 from sciml.testing import check_linear_operator
 
 SHAPES = [(5, 7), (4, 5, 6), (1, 6), (2, 2, 3), (8, 1, 4), (2, 1, 1)]
@@ -207,6 +207,47 @@ def test_solid_cells_carry_their_own_equation_and_see_no_flux():
     y = A @ x
     np.testing.assert_allclose(y[~cells], 0.0, atol=1e-14)
     assert y[1, 1] == 5.0 * A.diagonal().reshape(4, 4)[1, 1] > 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.sampled_from([(9, 11), (6, 7, 8), (1, 14), (12, 1)]),
+    bc=st.sampled_from(list(CONDITIONS)),
+    walls=st.floats(0.0, 0.6),
+    seed=st.integers(0, 2**16),
+)
+def test_a_flood_finds_what_labels_find(shape, bc, walls, seed):
+    rng = np.random.default_rng(seed)
+    cells = np.where(rng.random(shape) < walls, SOLID, FLUID)
+    cells.flat[0] = FLUID
+
+    def found(from_cells):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(components, "FLOODED", from_cells)
+            return PoissonOperator(shape, cells=cells, bc=CONDITIONS[bc](len(shape))).singular
+
+    labelled, flooded = found(10**9), found(0)
+    assert (labelled is None) == (flooded is None)
+    if labelled is not None:
+        np.testing.assert_array_equal(labelled.labels, flooded.labels)
+
+
+def test_a_flood_that_reaches_everything_needs_no_labels(monkeypatch):
+    """Around the ends of staggered walls, which takes a sweep each; a maze of more of them is labelled."""
+
+    def labels(*_):
+        raise AssertionError("labelled")
+
+    monkeypatch.setattr(components, "FLOODED", 0)
+    monkeypatch.setattr(components, "_connected_components", labels)
+    cells = np.zeros((40, 12), np.uint8)
+    for n, row in enumerate(range(2, 14, 2)):
+        cells[row, slice(None, -1) if n % 2 else slice(1, None)] = SOLID
+    bc = [("dirichlet", "neumann"), "neumann"]
+    assert PoissonOperator(cells.shape, cells=cells, bc=bc).singular is None
+    cells[1, 1:] = cells[1, 0] = SOLID  # closed
+    with pytest.raises(AssertionError, match="labelled"):
+        PoissonOperator(cells.shape, cells=cells, bc=bc)
 
 
 def test_enclosed_pocket_is_a_singular_component():

@@ -6,7 +6,19 @@ import numpy as np
 
 from .common import U, jit
 
-__all__ = ["histogram", "translate"]
+__all__ = ["enclose", "histogram", "translate"]
+
+
+@jit
+def enclose(start, stop, v, padded, q, none):
+    """Copy `v` into the work vector `padded`, zero where there is no unknown; returns in how many such cells
+    `v` is not zero."""
+    held = 0
+    for k in range(start, stop):
+        inside = q[k] != none
+        padded[k] = v[k] if inside else 0
+        held += not inside and v[k] != 0
+    return held
 
 
 @jit
