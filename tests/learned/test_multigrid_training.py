@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
+from sciml import CallableOperator
 from sciml.learned import fit, load_weights
 from sciml.learned.multigrid import FAMILIES, MultigridTraining, Rates, sample, train_multigrid
 from sciml.learned.multigrid.cost import CYCLE_WORK, SETUP_WORK, _fit, cycle_work, setup_work
@@ -62,6 +63,13 @@ def test_fractional_iterations_are_within_one_of_whole_ones():
     fractions = iterations_to(problem, M)
     assert np.all(fractions <= np.array(whole) + 1e-9)
     assert np.all(fractions > np.array(whole) - 1)
+
+
+def test_a_cycle_that_breaks_down_is_not_taken_for_a_fast_one():
+    problem = sample("box", (16, 16), 0)
+    properties = {"symmetric", "positive_definite", "linear"}  # so it claims
+    M = CallableOperator(lambda r: -r, (16, 16), dtype="float64", properties=properties)
+    assert iterations_to(problem, M).min() > 100
 
 
 def test_the_grid_is_the_product_of_its_axes():

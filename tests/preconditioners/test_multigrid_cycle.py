@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from sciml.backends.threads import use_threads
 from sciml.preconditioners.multigrid import Multigrid
+from sciml.problems import jump_coefficient
 
 from .grid_systems import SINGULAR, SYSTEMS, GridSystem, random_medium
 
@@ -39,6 +40,18 @@ def test_symmetric_positive_definite(name, variant):
     B = dense(Multigrid(system, **VARIANTS[variant]), system)
     assert np.abs(B - B.T).max() <= 3e-6 * np.abs(B).max()
     assert np.linalg.eigvalsh(0.5 * (B + B.T)).min() > 0
+
+
+@pytest.mark.parametrize("scaling", [0.2, 0.45])
+def test_two_visits_with_much_over_correction_stay_positive(scaling):
+    """2 B - B A B is indefinite where B A has eigenvalues above 2; that takes a few levels to show."""
+    A = jump_coefficient((32, 32), pattern="squares", seed=0).A
+    M = Multigrid(A, cycle="W", coarse_scaling=scaling, smooth_from=None, coarsest_size=4)
+    assert len(M.levels) >= 4
+    B = np.array([(M @ e.reshape(A.in_shape)).ravel() for e in np.eye(A.shape[0])])
+    values, vectors = np.linalg.eigh(A.tocsr().toarray())
+    root = np.sqrt(values) * vectors  # eigenvalues of B A, in float32 as B is
+    assert np.linalg.eigvalsh(root.T @ (0.5 * (B + B.T)) @ root).min() > 0.05
 
 
 @pytest.mark.parametrize("name", ["neumann-box", "periodic-odd", "pockets"])

@@ -56,7 +56,7 @@ def iterations_to(problem: Problem, M: Any) -> np.ndarray:
         target = np.log10(tolerance)
         reached = np.flatnonzero(history <= target)
         if reached.size == 0:
-            out.append((history.size - 1) * target / min(history[-1], -0.1))
+            out.append(MAXITER * target / min(history[-1], -0.1))  # also where it broke down at once
             continue
         k = int(reached[0])
         # No better than what the step that reached it was needed for.

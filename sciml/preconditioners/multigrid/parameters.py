@@ -13,6 +13,9 @@ MAX_LEVELS = 30
 
 STRENGTH, STRENGTH_JUMPS = 0.005, 0.05
 
+LEAST_SCALING = 0.55
+"""Of the Galerkin operators below levels that a W-cycle visits twice."""
+
 CUT_UP = 0.02
 """Share of unknowns beyond the first in their block from which on the prolongation of level 2 is smoothed."""
 
@@ -65,6 +68,12 @@ class Parameters:
                 raise ValueError(f"sweeps={self._sweeps(level)} on level {level}; expected at least 1")
             if not self._coarse_scaling(level) > 0:
                 raise ValueError(f"coarse_scaling={self._coarse_scaling(level)}; expected a positive number")
+        if cycle == "W":
+            # Two visits with a cycle B are 2 B - B A B, positive definite if no eigenvalue of B A reaches 2.
+            # With a Galerkin operator scaled by s below, none exceeds 1 / s.
+            scalings = [self._coarse_scaling(level) for level in range(MAX_LEVELS)]
+            scalings[2:] = [max(s, LEAST_SCALING) for s in scalings[2:]]
+            self._coarse_scaling = PerLevel("coarse_scaling", scalings, float)
         strength = parameters["strength"]
         if strength is not None and not 0 <= strength < 1:
             raise ValueError(f"strength={strength!r}; expected 0 <= strength < 1")
