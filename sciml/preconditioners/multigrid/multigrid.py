@@ -51,8 +51,8 @@ class Multigrid(CompiledCycle, BaseOperator):
         W visits every level below the first coarse one twice as often as the one above it.
     coarse_scaling : float or sequence of float
         Factor of the Galerkin operator of piecewise constant interpolation; 1/2 is Braess' over-correction.
-        From the third coarse level on a W-cycle takes at least 0.55: with more over-correction two visits could
-        be indefinite.
+        From the third coarse level on a W-cycle takes at least 0.55: with more over-correction two visits
+        could be indefinite.
     smooth_from : int, "auto" or None
         First level whose prolongation is smoothed; None never smooths. Smoothing makes coarse matrices
         denser and set-up dearer, and pays where walls or jumps cut blocks into pieces: "auto" begins at
