@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from sciml.learned.multigrid.search import grid
 from sciml.weights import load_weights, shipped
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
@@ -204,6 +205,7 @@ def test_the_page_of_learned_multigrid_says_the_same(records):
 
 def test_what_choosing_could_gain_is_what_the_training_says():
     headroom = load_weights(shipped("multigrid")).training["headroom"]
+    assert f"the best of its {len(grid())} settings" in LEARNED
     assert f"they would have taken {max(headroom.values()):.2f} times the predicted seconds" in LEARNED
     assert max(headroom.values()) - min(headroom.values()) < 0.01
 
