@@ -51,9 +51,12 @@ class UpdateNetwork(nn.Module):
         features : tensor of shape ``(batch, 2 components, height, width)``
         hidden : pair of tensors of shape ``(batch, channels, height, width)``, or None for zeros
         """
+        # Channels next to each other in memory, as CPUs with matrix units and GPUs like convolutions best.
+        features = features.contiguous(memory_format=torch.channels_last)
         if hidden is None:
             batch, _, *size = features.shape
             zeros = features.new_zeros(batch, self.channels, *size)
+            zeros = zeros.contiguous(memory_format=torch.channels_last)
             hidden = (zeros, zeros)
         h1 = self.memory1(torch.relu(self.first(features)), hidden[0])
         h2 = self.memory2(torch.relu(self.second(h1)), hidden[1])

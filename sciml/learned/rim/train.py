@@ -151,7 +151,7 @@ def train_rim(
             return float(torch.stack(errors).mean())
 
         marks = {"rim": rim.config, "seed": seed, "lr": lr, "batch": batch, "loss": loss,
-                 "weighting": weighting, "schedule": described(schedule),
+                 "weighting": weighting, "schedule": described(schedule), "precision": precision,
                  "self_supervised": self_supervised}  # fmt: skip
         return fit(
             GradientTraining(
