@@ -75,8 +75,9 @@ TABLES = {
     ),
     "learned_multigrid": Shown(
         "learned_multigrid_paper", "obstacles",
-        {"family": "geometry", "grid": "grid", "geometries": "how many", "rtol": "to", "textbook it": "textbook, it.",
-         "default it": "default, it.", "grid-searched it": "grid-searched, it.", "learned it": "learned, it.",
+        {"family": "geometry", "grid": "grid", "geometries": "how many", "rtol": "to",
+         "textbook it": "textbook, it.", "default it": "default, it.",
+         "grid-searched it": "grid-searched, it.", "learned it": "learned, it.",
          "grid-searched s": "grid-searched, s", "learned s": "learned, s",
          "learned / grid-searched": "seconds, learned / grid-searched"},
     ),
