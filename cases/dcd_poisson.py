@@ -10,9 +10,9 @@ to show
 
 The field is CG with nothing, IC(0), MIC(0), PyAMG's smoothed aggregation, Multigrid, and deflation by the
 lowest modes of the empty box, which is what a classical method makes of the knowledge in the training data.
-Every method stops by the same rule, and its residual is recomputed; `dcd` gives up after 300 iterations, by when
-it is far behind in time. All scenes have walls without flux and an
-open top; obstacles come from seeds that no training has used (it uses no obstacles at all).
+Every method stops by the same rule, and its residual is recomputed; `dcd` gives up after 300 iterations, by
+when it is far behind in time. All scenes have walls without flux and an open top; obstacles come from seeds
+that no training has used (it uses no obstacles at all).
 
 ``--network`` takes another shipped network (``dcd2d``) or a file of your own.
 """

@@ -7,8 +7,8 @@ the baselines are chosen on validation scans. Quality is measured within the hea
 
 Small judges the weights that ship with the package. Paper first trains every variant from three seeds,
 resuming from what is in `--weights FOLDER`; by the time of single steps, about 35 hours on one core.
-So `--variants`, `--seeds`, `--steps` and `--device` choose a part of it, `--train-size` and `--precision`
-make it cheaper (networks see images of any size), and `--shipped` judges the shipped weights on all scans.
+So `--variants`, `--seeds`, `--steps` and `--device` choose a part of it, `--window` (training on random parts
+of the scans) and `--precision` make it cheaper, and `--shipped` judges the shipped weights on all scans.
 
 Claims: every RIM gains at least 6 dB on zero filling; the one whose gradient is preconditioned by CG is at
 least as good as tuned compressed sensing in every row, ours and BART's, and 2 dB better under the equispaced
@@ -76,13 +76,15 @@ SHOWN = (("T1", "Gaussian 2D 8x"), ("T2", "equispaced 4x"))
 def trained(name: str, seed: int, options: Any, tell: Callable[[str], None]) -> tuple[RIM, dict[str, Any]]:
     """A variant from its weight file, trained first (or trained on) where the file is not there yet."""
     variant = VARIANTS[name]
-    how = f"{options.channels}-{options.train_size}-{options.precision}-{options.steps}-{seed}"
+    how = f"{options.channels}-{options.window}-{options.precision}-{options.steps}-{seed}"
     stem = name.lower().replace(",", "").replace(" ", "-") + f"-{how}"
     path = options.weights / f"{stem}.safetensors"
     if not path.exists():
         rim = variant.make(channels=options.channels, seed=seed, **variant.settings).to(options.device)
-        shape = (options.train_size, options.train_size)
-        scans = ScanStream(load_slices("train").images, shape=shape, coils=(4, 12))
+        scans = ScanStream(
+            load_slices("train").images, shape=(options.window,) * 2, window=(2 * options.window,) * 2,
+            coils=(4, 12),
+        )  # fmt: skip
         held_out = validation_scans(load_slices("validation").images, SHAPE)
         start, first = time.perf_counter(), [0]
 
@@ -99,7 +101,7 @@ def trained(name: str, seed: int, options: Any, tell: Callable[[str], None]) -> 
         )  # fmt: skip
         command = (
             f"cases/rim_mri.py --size paper --steps {options.steps} --channels {options.channels} "
-            f"--train-size {options.train_size} --precision {options.precision}"
+            f"--window {options.window} --precision {options.precision}"
         )
         rim.to("cpu").save(path, training={"command": command, "seed": seed, **history.summary()})
     rim = load(path)
@@ -221,7 +223,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
     arguments.add_argument("--steps", type=int, default=STEPS, help="updates per network (paper)")
     arguments.add_argument("--channels", type=int, default=32, help="width of the networks (paper)")
     arguments.add_argument(
-        "--train-size", type=int, default=SHAPE[0], help="pixels per axis of the scans to train on (paper)"
+        "--window", type=int, default=SHAPE[0], help="pixels per axis of the scans to train on (paper)"
     )
     arguments.add_argument(
         "--precision", choices=("float32", "bfloat16"), default="float32", help="of the training (paper)"

@@ -24,6 +24,9 @@ def rim(
     cascades: Annotated[int, typer.Option(help="networks that follow each other; 5 in CIRIM")] = 1,
     consistency: Annotated[str, typer.Option(help="implicit, or explicit after every cascade")] = "implicit",
     size: Annotated[int, typer.Option(min=16, help="pixels per side")] = 128,
+    window: Annotated[
+        int | None, typer.Option(min=16, help="train on random parts of the scans, this many pixels per side")
+    ] = None,
     slices: Annotated[
         Path | None, typer.Option(help="slices of your own (sciml.problems.mri.build_slices)")
     ] = None,
@@ -42,6 +45,7 @@ def rim(
     batch: Annotated[int, typer.Option(min=1, help="scans per step and process")] = 1,
     lr: Annotated[float, typer.Option(help="largest learning rate")] = 2e-3,
     refine: Refine = None,
+    precision: Annotated[str, typer.Option(help="of the networks: float32 or bfloat16")] = "float32",
     device: Annotated[str, typer.Option(help="torch device to train on")] = "cpu",
     seed: Seed = 0,
     checkpoint: Checkpoint = None,
@@ -70,17 +74,18 @@ def rim(
     model.to(device)
     shape = (size, size)
     images = load_slices("train", path=slices).images
-    scans = ScanStream(
-        images, shape=shape, coils=coils, acceleration=acceleration, augment={"invert": invert}
-    )
+    part: dict[str, Any] = {"shape": shape}
+    if window is not None:
+        part = {"shape": (window,) * 2, "window": [n * window // size for n in images.shape[1:]]}
+    scans = ScanStream(images, coils=coils, acceleration=acceleration, augment={"invert": invert}, **part)
     held_out = validation_scans(load_slices("validation", path=slices).images, shape)
     history = train_rim(
         model, scan_sampler(scans, device), held_out=[scan_sample(scan, device) for scan in held_out],
         steps=steps, batch=batch, lr=lr, loss=loss, weighting=weighting, self_supervised=self_supervised,
-        seed=seed, schedule=schedule, resume=resume,
+        precision=precision, seed=seed, schedule=schedule, resume=resume,
         checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"),
         fingerprint={"size": size, "slices": len(images), "acceleration": acceleration, "coils": coils,
-                     "invert": invert, **origin},
+                     "invert": invert, "window": window, **origin},
     )  # fmt: skip
     command = " ".join(["sciml", *sys.argv[1:]])
     model.save(output, training={"command": command, "seed": seed, **history.summary(), **origin})

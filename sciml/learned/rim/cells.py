@@ -11,10 +11,11 @@ __all__ = ["CELLS", "GRU", "MGU", "IndRNN", "convolution"]
 def convolution(inputs: int, outputs: int, kernel: int, *, dilation: int = 1, bias: bool = True) -> nn.Conv2d:
     """A convolution that keeps the image's size, with the border repeated outwards."""
     padding = dilation * (kernel // 2)
-    mode = "replicate" if padding else "zeros"  # torch copies the image to repeat even a border of no pixels
     layer = nn.Conv2d(
-        inputs, outputs, kernel, dilation=dilation, padding=padding, padding_mode=mode, bias=bias
-    )
+        inputs, outputs, kernel, dilation=dilation, padding=padding, bias=bias,
+        # torch copies the image to repeat even a border of no pixels
+        padding_mode="replicate" if padding else "zeros",
+    )  # fmt: skip
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)

@@ -1,6 +1,6 @@
 """Magnetic resonance imaging: slices, coils, masks, simulated scans, coil maps, lesions, metrics, readers."""
 
-from .augment import augmented
+from .augment import augmented, random_window
 from .baselines import cg_sense, compressed_sensing, zero_filled
 from .calibration import espirit_maps, low_resolution_maps
 from .coils import CoilArray, smooth_phase
@@ -53,6 +53,7 @@ __all__ = [
     "prewhitened",
     "psnr",
     "random1d",
+    "random_window",
     "read_fastmri",
     "read_ismrmrd",
     "read_nifti",

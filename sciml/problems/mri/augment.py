@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["augmented"]
+__all__ = ["augmented", "random_window"]
 
 
 def augmented(
@@ -42,3 +42,43 @@ def augmented(
         # Air stays dark: the inverted image fades in over the lowest values.
         image = (1 - image) * np.clip(image / 0.1, 0, 1)
     return np.ascontiguousarray(image)
+
+
+def random_window(
+    image: np.ndarray, shape: Sequence[int], *, seed: Any = 0, least: float = 0.3
+) -> np.ndarray:
+    """A random part of an image, one that shows something.
+
+    Parameters
+    ----------
+    image : ndarray
+        In [0, 1].
+    shape : (int, int)
+        Of the part; at most that of `image`.
+    seed : int or numpy.random.Generator
+    least : float
+        Share of pixels brighter than 0.1. The best of twenty parts is taken where none has as many.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from sciml.problems.mri import random_window
+    >>> image = np.zeros((8, 8))
+    >>> image[5:, 5:] = 1.0
+    >>> part = random_window(image, (2, 2), seed=0)
+    >>> part.shape, bool(part.mean() >= 0.3)
+    ((2, 2), True)
+    """
+    if any(not 1 <= n <= m for n, m in zip(shape, image.shape, strict=True)):
+        raise ValueError(f"shape is {tuple(shape)}; expected a part of an image of shape {image.shape}")
+    rng = np.random.default_rng(seed)
+    best, most = image[: shape[0], : shape[1]], -1.0
+    for _ in range(20):
+        i, j = (int(rng.integers(m - n + 1)) for n, m in zip(shape, image.shape, strict=True))
+        part = image[i : i + shape[0], j : j + shape[1]]
+        bright = float((part > 0.1).mean())
+        if bright > most:
+            best, most = part, bright
+        if bright >= least:
+            break
+    return np.ascontiguousarray(best)

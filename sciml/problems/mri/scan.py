@@ -13,7 +13,7 @@ import numpy as np
 from ...backends.namespace import Array, array_namespace, backend_name, from_numpy, is_numpy, to_numpy
 from ...operators.fourier import centred_fft, centred_ifft, fft, modulation
 from ...operators.sense import Sense
-from .augment import augmented
+from .augment import augmented, random_window
 from .coils import CoilArray, smooth_phase
 from .masks import Mask, sampling_mask
 from .metrics import foreground
@@ -197,7 +197,15 @@ class ScanStream:
     augment : bool or mapping
         Flips, quarter turns and gamma; a mapping gives the settings of `augmented`, such as
         ``{"invert": 0.3}`` for contrasts other than that of the images.
+    window : (int, int), optional
+        Scan a random part of that many pixels of every image, instead of the whole: with `shape` smaller in
+        proportion, scans that cost less at the same resolution.
     seed : int
+
+    Raises
+    ------
+    ValueError
+        For ranges that are none, and shapes that do not fit the images.
 
     Examples
     --------
@@ -220,6 +228,7 @@ class ScanStream:
         noise: Sequence[float] = (0.003, 0.02),
         acs: int = 0,
         augment: bool | Mapping[str, Any] = True,
+        window: Sequence[int] | None = None,
         seed: int = 0,
     ):
         if images.ndim != 3 or len(images) == 0:
@@ -234,6 +243,15 @@ class ScanStream:
             pair = getattr(self, name)
             if len(pair) != 2 or not pair[0] <= pair[1]:
                 raise ValueError(f"{name} is {pair}; expected (lowest, highest)")
+        self.window = None if window is None else tuple(window)
+        if self.window is not None and not all(
+            n <= w <= m and (w - n) % 2 == 0
+            for n, w, m in zip(self.shape, self.window, images.shape[1:], strict=True)
+        ):
+            raise ValueError(
+                f"window is {self.window}; expected the shape of the scans {self.shape} or larger by even "
+                f"numbers, at most that of the images {images.shape[1:]}"
+            )
         total = sum(self.masks.values())
         if not total > 0:
             raise ValueError(f"masks is {self.masks}; expected kinds with positive weights")
@@ -265,6 +283,8 @@ class ScanStream:
         image = self.images[which]
         if self.augment is not None:
             image = augmented(image, seed=rng, **self.augment)
+        if self.window is not None:
+            image = random_window(image, self.window, seed=rng)
         return simulate(
             image, mask, coils=coils or drawn, noise=noise, seed=rng, name=f"{self.seed}/{index}: {kind}"
         )

@@ -70,6 +70,18 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     assert "belongs to a run with acceleration = [3.0, 11.0]" in capsys.readouterr().err
 
 
+def test_the_command_trains_on_windows_and_judges_whole_scans(tmp_path, capsys, monkeypatch):
+    seen = []
+    monkeypatch.setattr(ScanStream, "__getitem__", lambda self, i: seen.append(self) or self._scan(i, None))
+    out = tmp_path / "w.safetensors"
+    options = ["-o", str(out), "--channels", "4", "--unrolled", "2", "--steps", "2", "--size", "64"]
+    assert run("train", "rim", *options, "--window", "32", "--precision", "bfloat16") == 0
+    assert "held-out" in capsys.readouterr().out
+    assert {(s.shape, s.window) for s in seen} == {((32, 32), (128, 128))}
+    assert run("train", "rim", *options, "--precision", "bfloat16") == 2
+    assert "belongs to a run with window = 32" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

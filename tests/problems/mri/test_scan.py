@@ -17,6 +17,7 @@ from sciml.problems.mri import (
     foreground,
     load_slices,
     psnr,
+    random_window,
     sampling_mask,
     simulate,
     smooth_phase,
@@ -236,8 +237,16 @@ def test_batches_are_stacks_of_scans(heads):
 
 @pytest.mark.parametrize(
     "options",
-    [{"coils": (4, 2)}, {"acceleration": (5, 3)}, {"noise": (1,)}, {"masks": {}}],
-    ids=["coils", "acceleration", "noise", "masks"],
+    [
+        {"coils": (4, 2)},
+        {"acceleration": (5, 3)},
+        {"noise": (1,)},
+        {"masks": {}},
+        {"window": (64, 64)},
+        {"window": (512, 512)},
+        {"window": (129, 128)},
+    ],
+    ids=["coils", "acceleration", "noise", "masks", "below the scans", "above the images", "odd"],
 )
 def test_bad_streams(heads, options):
     with pytest.raises(ValueError, match=f"{next(iter(options))} is"):
@@ -254,3 +263,30 @@ def test_augmentation_keeps_the_range_and_inverts_inside_the_head():
     inverted = augmented(image, seed=1, gamma=(1, 1), invert=1.0)
     assert np.sort(inverted.ravel())[0] == 0.0  # air stays dark
     assert inverted[np.unravel_index(inverted.argmax(), inverted.shape)] < 0.95
+
+
+def test_windows_show_a_part_of_the_head_at_full_resolution(heads):
+    def images(**options):
+        stream = ScanStream(heads.images, coils=2, augment=False, noise=(0, 0), **options)
+        return np.abs(np.stack([stream[i].image for i in range(20)]))
+
+    def roughness(x):
+        """Mean step between neighbours over the mean: what a lower resolution makes larger."""
+        return np.abs(np.diff(x, axis=-1)).mean() / x.mean()
+
+    whole, parts = images(), images(shape=(32, 32), window=(64, 64))
+    shrunk = images(shape=(32, 32))
+    assert parts.shape == (20, 32, 32)
+    assert (parts > 0.1).mean() > 1.5 * (whole > 0.1).mean()
+    assert roughness(parts) < 1.3 * roughness(whole) < 0.7 * roughness(shrunk)
+
+
+def test_a_window_is_the_best_of_its_tries():
+    image = np.zeros((32, 32), dtype=np.float32)
+    image[10, 20] = 1.0
+    part = random_window(image, (30, 30), seed=3)
+    assert part.shape == (30, 30)
+    assert part.max() == 1.0
+    assert random_window(np.zeros((4, 4)), (2, 2)).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"shape is \(5, 2\); expected a part"):
+        random_window(image[:4], (5, 2))
