@@ -57,6 +57,7 @@ class Variant:
 VARIANTS = {
     "RIM IndRNN learned": Variant(RIM, {"step": "learned"}),
     "RIM IndRNN explicit": Variant(RIM, {"step": "explicit"}),
+    "RIM IndRNN cg, no last step": Variant(RIM, {"step": "cg", "consistency": "implicit"}),
     "RIM IndRNN cg": Variant(RIM, {"step": "cg"}),
     "RIM MGU learned": Variant(RIM, {"step": "learned", "cell": "mgu"}),
     "RIM GRU learned": Variant(RIM, {"step": "learned", "cell": "gru"}),

@@ -22,7 +22,9 @@ def rim(
     step: Annotated[str, typer.Option(help="cg, explicit, or learned (as in the papers)")] = "cg",
     unrolled: Annotated[int, typer.Option(help="steps of the unrolled iteration, per cascade")] = 8,
     cascades: Annotated[int, typer.Option(help="networks that follow each other; 5 in CIRIM")] = 1,
-    consistency: Annotated[str, typer.Option(help="implicit, or explicit after every cascade")] = "implicit",
+    consistency: Annotated[
+        str | None, typer.Option(help="of every cascade's end: implicit, explicit, or cg (with --step cg)")
+    ] = None,
     size: Annotated[int, typer.Option(min=16, help="pixels per side")] = 128,
     window: Annotated[
         int | None, typer.Option(min=16, help="train on random parts of the scans, this many pixels per side")

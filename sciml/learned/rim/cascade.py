@@ -14,7 +14,7 @@ from .steps import STEPS, CGStep, LearnedStep
 
 __all__ = ["CONSISTENCY", "Block", "Cascade", "Memory"]
 
-CONSISTENCY = ("implicit", "explicit")
+CONSISTENCY = ("implicit", "explicit", "cg")
 
 
 @dataclass
@@ -30,12 +30,21 @@ class Block(nn.Module):
 
     With explicit data consistency the block ends with ``x − w g₀``, where ``g₀`` is the gradient it began
     with: the soft consistency of the variational network (Sriram et al., arXiv:2004.06688), in image space.
+    With that of CG it ends with a step of `CGStep` without a network, as a MoDL iteration does.
     """
 
-    def __init__(self, network: UpdateNetwork, step: LearnedStep, steps: int, consistency: str = "implicit"):
+    def __init__(
+        self,
+        network: UpdateNetwork,
+        step: LearnedStep,
+        steps: int,
+        consistency: str = "implicit",
+        cg_iterations: int = 4,
+    ):
         super().__init__()
         self.network, self.step, self.steps = network, step, steps
         self.consistency = nn.Parameter(torch.ones(1)) if consistency == "explicit" else None
+        self.last_step = CGStep(1, cg_iterations, mu=0.3) if consistency == "cg" else None
 
     def forward(self, x: torch.Tensor, g: torch.Tensor, normal: Any, t: int, memory: Memory) -> torch.Tensor:
         """The image after step `t`; `memory` is brought up to date.
@@ -49,7 +58,7 @@ class Block(nn.Module):
         """
         if t == 0:
             memory.hidden, memory.first_gradient = None, g
-        direction = self.step.direction(g, normal)
+        before, direction = x, self.step.direction(g, normal)
         features = torch.cat([to_channels(x), to_channels(direction)], dim=1)
         change, memory.hidden = self.network(features.to(self.network.last.weight.dtype), memory.hidden)
         length = self.step.length(t)
@@ -58,6 +67,9 @@ class Block(nn.Module):
         x = x + from_channels(change, x)
         if self.consistency is not None and t == self.steps - 1 and memory.first_gradient is not None:
             x = x - self.consistency * memory.first_gradient
+        if self.last_step is not None and t >= self.steps - 1:
+            now = g + normal @ (x - before)
+            x = x - self.last_step.length(0) * self.last_step.direction(now, normal)
         return x
 
 
@@ -79,13 +91,15 @@ class Cascade(nn.Module):
     ):
         super().__init__()
         self.steps = steps
-        options = {"iterations": cg_iterations} if STEPS[step] is CGStep else {}
+        inner = 4 if cg_iterations is None else cg_iterations
+        options = {"iterations": inner} if STEPS[step] is CGStep else {}
         self.blocks = nn.ModuleList(
             Block(
                 UpdateNetwork(components, channels, cell, recurrent_kernel),
                 STEPS[step](steps, **options),
                 steps,
                 consistency,
+                inner,
             )
             for _ in range(cascades)
         )

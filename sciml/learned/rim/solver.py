@@ -44,10 +44,12 @@ class RIM:
         ``(Aᴴ A + μ)⁻¹ g``, a few iterations of `sciml.cg` with a learned `μ`.
     cascades : int
         Networks with weights of their own that follow each other; see `CIRIM`.
-    consistency : {"implicit", "explicit"}
-        Explicit ends every cascade with a learned multiple of the gradient it began with.
+    consistency : {"implicit", "explicit", "cg"}, optional
+        How every cascade ends: with the network's last change; with a learned multiple of the gradient it
+        began with; or with one more step of CG, of a learned `μ` of its own, without a network. By
+        default ``cg`` with ``step="cg"`` and ``implicit`` otherwise.
     cg_iterations : int, optional
-        Of ``step="cg"``; 4 by default.
+        Of ``step="cg"`` and ``consistency="cg"``; 4 by default.
     recurrent_kernel : int
         Width of the convolutions in the recurrent unit, odd.
     components : {2, 1}
@@ -83,7 +85,7 @@ class RIM:
     >>> from sciml.learned.rim import RIM
     >>> rim = RIM(channels=4, steps=2)
     >>> rim
-    <RIM indrnn-4, 2 steps, cg, 675 parameters>
+    <RIM indrnn-4, 2 steps, cg, cg consistency, 677 parameters>
     >>> result = rim(np.eye(64, dtype=complex), np.ones(64, dtype=complex), image_shape=(8, 8))
     >>> result.status.name, result.iterations, result.x.shape
     ('FIXED', 2, (8, 8))
@@ -97,19 +99,22 @@ class RIM:
         steps: int = 8,
         step: str = "cg",
         cascades: int = 1,
-        consistency: str = "implicit",
+        consistency: str | None = None,
         cg_iterations: int | None = None,
         recurrent_kernel: int = 1,
         components: int = 2,
         seed: int = 0,
     ):
+        if consistency is None:
+            consistency = "cg" if step == "cg" else "implicit"
         for name, value, known in (("cell", cell, CELLS), ("step", step, STEPS),
                                    ("consistency", consistency, CONSISTENCY)):  # fmt: skip
             if value not in known:
                 raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
-        if cg_iterations is not None and step != "cg":
+        uses_cg = "cg" in (step, consistency)
+        if cg_iterations is not None and not uses_cg:
             raise ValueError(f"cg_iterations is given, but step is {step!r}; expected step='cg' with it")
-        inner = {} if step != "cg" else {"cg_iterations": 4 if cg_iterations is None else cg_iterations}
+        inner = {"cg_iterations": 4 if cg_iterations is None else cg_iterations} if uses_cg else {}
         counts = {"channels": channels, "steps": steps, "cascades": cascades, **inner}
         for name, count in {**counts, "recurrent_kernel": recurrent_kernel}.items():
             if isinstance(count, bool) or not isinstance(count, int) or count < 1:
@@ -289,7 +294,7 @@ class RIM:
     def __repr__(self) -> str:
         c = self.config
         blocks = f"{c['cascades']} x " if c["cascades"] > 1 else ""
-        end = ", explicit consistency" if c["consistency"] == "explicit" else ""
+        end = "" if c["consistency"] == "implicit" else f", {c['consistency']} consistency"
         name, network = type(self).__name__, f"{c['cell']}-{c['channels']}"
         return (
             f"<{name} {network}, {blocks}{c['steps']} steps, {c['step']}{end}, "

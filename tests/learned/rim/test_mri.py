@@ -51,7 +51,7 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     options = ("-o", str(out), "--size", "32", "--channels", "4", "--unrolled", "2", "--steps", "2")
     assert run("train", "rim", *options) == 0
     said = capsys.readouterr().out
-    assert "<RIM indrnn-4, 2 steps, cg, 675 parameters>, 2 steps" in said
+    assert "<RIM indrnn-4, 2 steps, cg, cg consistency, 677 parameters>, 2 steps" in said
     weights = load_weights(out, kind="rim")
     assert weights.training["steps"] == 2
     assert weights.training["command"].startswith("sciml")

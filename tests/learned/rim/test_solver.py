@@ -70,7 +70,7 @@ def test_one_reconstruction_in_every_library(library, dtype, rng):
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("cascades", [1, 2], ids=["rim", "cirim"])
-@pytest.mark.parametrize("consistency", ["implicit", "explicit"])
+@pytest.mark.parametrize("consistency", ["implicit", "explicit", "cg"])
 def test_solving_is_what_training_unrolls(step, cascades, consistency, rng):
     rim = small(step=step, cascades=cascades, consistency=consistency)
     from sciml.learned.rim.bridge import TorchOperator
@@ -133,6 +133,21 @@ def test_explicit_consistency_subtracts_the_first_gradient(rng):
     x0 = A.H @ y
     rim = silent(small(step="learned", components=1, consistency="explicit"))
     np.testing.assert_allclose(rim(A, y).x, x0 - A.H @ (A @ x0 - y), rtol=1e-10)
+
+
+def test_consistency_of_cg_ends_with_a_proximal_point_step(rng):
+    matrix = rng.standard_normal((40, 24)) / 9
+    y = rng.standard_normal(40)
+    x0 = matrix.T @ y
+    rim = silent(small(step="learned", components=1, consistency="cg", cg_iterations=40))
+    normal = matrix.T @ matrix
+    step = np.linalg.solve(normal + 0.3 * np.eye(24), normal @ x0 - x0)
+    x = rim(matrix, y, image_shape=(4, 6)).x.reshape(-1)
+    np.testing.assert_allclose(x, x0 - step, rtol=1e-6)
+
+
+def test_consistency_follows_the_step_by_default():
+    assert [small(step=step).config["consistency"] for step in STEPS] == ["implicit", "implicit", "cg"]
 
 
 def test_scale_of_the_data_does_not_matter(rng):
@@ -230,6 +245,7 @@ def test_weights_come_back(tmp_path, rng):
         small(),
         small(cell="gru", step="explicit"),
         CIRIM(channels=4, steps=2, consistency="explicit"),
+        CIRIM(channels=4, steps=2, consistency="cg", cg_iterations=3),
     ):
         again = load(rim.save(tmp_path / "w.safetensors", training={"command": "test"}))
         assert type(again) is type(rim)
@@ -273,7 +289,7 @@ def test_weights_depend_on_the_seed_and_leave_the_callers_numbers_alone():
     [
         ({"cell": "lstm"}, "cell is 'lstm'; expected one of gru, mgu, indrnn"),
         ({"step": "newton"}, "step is 'newton'; expected one of learned, explicit, cg"),
-        ({"consistency": "hard"}, "consistency is 'hard'; expected one of implicit, explicit"),
+        ({"consistency": "hard"}, "consistency is 'hard'; expected one of implicit, explicit, cg"),
         ({"step": "learned", "cg_iterations": 3}, "cg_iterations is given, but step is 'learned'"),
         ({"channels": 0}, "channels is 0; expected a positive integer"),
         ({"steps": 2.0}, r"steps is 2\.0; expected a positive integer"),

@@ -100,7 +100,7 @@ def test_a_run_with_other_settings_is_refused(tmp_path):
 
 def test_the_best_iterate_on_held_out_data_is_kept():
     held_out = [sample_boxes(np.random.default_rng(0))]
-    rim = small()
+    rim = small(consistency="implicit")
     history = train_rim(rim, sample_boxes, steps=12, lr=0.5, clip=1e9, held_out=held_out, validate_every=1)
     error = _Judge(rim, "l1", None).errors(held_out[0], stream(0, 0))[-1]
     assert float(error.detach()) == pytest.approx(min(v for _, v in history.validation), rel=1e-6)
