@@ -95,10 +95,14 @@ TABLES = {
         {"policy": "policy", "iterations": "iterations", "relative": "relative to Young's formula",
          "microseconds": "µs per round"},
     ),
-    "dcd": Shown("dcd_poisson_32", "methods", {"scene": "geometry", **SOLVES}),
+    "dcd": Shown(
+        "dcd_poisson_paper", "methods",
+        {"scene": "geometry", **SOLVES, "memory_MiB": "memory, MiB", "status": "ended"},
+        where={"grid": "128x128x128"},
+    ),
     "dcd_application": Shown(
-        "dcd_poisson_32", "one application",
-        {"operator": "operator", "parameters": "parameters", "seconds": "s"},
+        "dcd_poisson_paper", "one application",
+        {"grid": "grid", "operator": "operator", "parameters": "parameters", "seconds": "s"},
     ),
     "distributed": Shown(
         "distributed_poisson_paper", "obstacle case",
