@@ -201,6 +201,13 @@ def test_the_page_of_learned_multigrid_says_the_same(records):
         family="channels", grid="64x64x64", rtol=1e-2,
     )  # fmt: skip
     assert quarter == pytest.approx(0.75, abs=0.03)
+    ratios = {
+        record: rows(records, f"learned_multigrid_{record}", "obstacles") for record in ("paper", "512")
+    }
+    large = [r["learned / grid-searched"] for r in ratios["paper"] if r["grid"] == "256x256x256"]
+    assert f"between {min(large):.2f} and {max(large):.2f} times the seconds of the grid search" in LEARNED
+    largest = [r["learned / grid-searched"] for r in ratios["512"]]
+    assert "{:.2f}, {:.2f} and {:.2f} times between thin walls at 512³".format(*largest) in LEARNED
 
 
 def test_what_choosing_could_gain_is_what_the_training_says():
