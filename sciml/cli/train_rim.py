@@ -38,7 +38,7 @@ def rim(
     self_supervised: Annotated[
         float | None, typer.Option(help="train on k-space alone: share of it that judges (SSDU)")
     ] = None,
-    loss: Annotated[str, typer.Option(help="l1 or mse")] = "l1",
+    loss: Annotated[str, typer.Option(help="l1, mse, log-l1 or log-mse")] = "l1",
     weighting: Annotated[str, typer.Option(help="of the steps: logspace or uniform")] = "logspace",
     start: Annotated[
         Path | None, typer.Option(help="weights to go on from, made with the same network options")

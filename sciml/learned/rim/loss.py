@@ -19,7 +19,23 @@ def mse(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return (x - target).abs().square().mean()
 
 
-LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {"l1": l1, "mse": mse}
+def log_l1(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Logarithm of `l1`: halving the error of a scan counts as much however large it is, as in decibels."""
+    return _log(l1(x, target))
+
+
+def log_mse(x: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Logarithm of `mse`: what a PSNR is, up to constants."""
+    return _log(mse(x, target))
+
+
+def _log(error: torch.Tensor) -> torch.Tensor:
+    return error.clamp_min(torch.finfo(error.dtype).tiny).log()
+
+
+LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
+    "l1": l1, "mse": mse, "log-l1": log_l1, "log-mse": log_mse,
+}  # fmt: skip
 WEIGHTINGS = ("logspace", "uniform")
 
 

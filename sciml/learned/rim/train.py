@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -87,8 +88,9 @@ def train_rim(
         Factor of it at every step; by default `LinearDecay`.
     batch : int
         Samples per update.
-    loss : {"l1", "mse"}
+    loss : {"l1", "mse", "log-l1", "log-mse"}
         Of an image, on the scale of the largest modulus of ``Aᴴ y``: complex, so that phase and scale count.
+        The logarithms weigh samples with small and large errors alike, as a mean PSNR in decibels does.
     weighting : {"logspace", "uniform"}
         How the estimates of the steps weigh, see `step_weights`.
     self_supervised : float, optional
@@ -148,7 +150,8 @@ def train_rim(
         def validate() -> float:
             with torch.no_grad():
                 errors = [judge.errors(s, stream(seed, i, _HELD_OUT))[-1] for i, s in enumerate(held_out)]
-            return float(torch.stack(errors).mean())
+            mean = float(torch.stack(errors).mean())
+            return math.exp(mean) if judge.logarithmic else mean  # the geometric mean of the errors
 
         marks = {"rim": rim.config, "seed": seed, "lr": lr, "batch": batch, "loss": loss,
                  "weighting": weighting, "schedule": described(schedule), "precision": precision,
@@ -168,6 +171,7 @@ class _Judge:
 
     def __init__(self, rim: RIM, loss: str, share: float | None):
         self.rim, self.loss, self.share = rim, LOSSES[loss], share
+        self.logarithmic = share is None and loss.startswith("log-")
 
     def errors(self, sample: Sample, rng: np.random.Generator) -> list[torch.Tensor]:
         operator = of_images(as_operator(sample.A), None if sample.x is None else tuple(sample.x.shape))

@@ -45,3 +45,13 @@ def test_losses_see_phase_and_scale():
     assert float(LOSSES["mse"](2 * x, x)) == pytest.approx(0.5)
     with pytest.raises(ValueError, match="weighting is 'linear'; expected one of logspace, uniform"):
         step_weights(8, "linear")
+
+
+@pytest.mark.parametrize("name", ["l1", "mse"])
+def test_logarithms_see_the_ratio_of_errors_only(name):
+    x = torch.tensor([1.0 + 0j, 0.0])
+    plain, logarithm = LOSSES[name], LOSSES[f"log-{name}"]
+    assert float(logarithm(1.01 * x, x).exp()) == pytest.approx(float(plain(1.01 * x, x)), rel=1e-4)
+    small, large = (float(logarithm(x + 2 * e, x) - logarithm(x + e, x)) for e in (1e-2, 10.0))
+    assert small == pytest.approx(large, rel=1e-4)
+    assert torch.isfinite(logarithm(x, x))

@@ -107,6 +107,14 @@ def test_the_best_iterate_on_held_out_data_is_kept():
     assert history.validation[-1][1] > history.best[1]  # the last one is not the best at this rate
 
 
+def test_logarithmic_losses_report_geometric_means():
+    held_out = [sample_boxes(np.random.default_rng(i)) for i in range(2)]
+    rim = small()
+    history = train_rim(rim, sample_boxes, steps=1, lr=1e-12, loss="log-mse", held_out=held_out)
+    errors = [float(_Judge(rim, "mse", None).errors(s, stream(0, 0))[-1].detach()) for s in held_out]
+    assert history.best[1] == pytest.approx(np.sqrt(errors[0] * errors[1]), rel=1e-5)
+
+
 def test_bfloat16():
     rim = small()
     history = train_rim(rim, sample_boxes, steps=2, precision="bfloat16")
@@ -228,7 +236,7 @@ def test_error_of_data():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ({"loss": "l2"}, "loss is 'l2'; expected one of l1, mse"),
+        ({"loss": "l2"}, "loss is 'l2'; expected one of l1, mse, log-l1, log-mse"),
         ({"weighting": "linear"}, "weighting is 'linear'"),
         ({"batch": 0}, "batch is 0; expected a positive integer"),
         ({"self_supervised": 1.0}, r"self_supervised is 1\.0; expected a share"),
