@@ -85,21 +85,20 @@ class Cascade(nn.Module):
         channels: int,
         step: str,
         consistency: str,
-        cg_iterations: int | None = None,
+        cg_iterations: int = 4,
         recurrent_kernel: int,
         components: int,
     ):
         super().__init__()
         self.steps = steps
-        inner = 4 if cg_iterations is None else cg_iterations
-        options = {"iterations": inner} if STEPS[step] is CGStep else {}
+        options = {"iterations": cg_iterations} if STEPS[step] is CGStep else {}
         self.blocks = nn.ModuleList(
             Block(
                 UpdateNetwork(components, channels, cell, recurrent_kernel),
                 STEPS[step](steps, **options),
                 steps,
                 consistency,
-                inner,
+                cg_iterations,
             )
             for _ in range(cascades)
         )
