@@ -6,9 +6,9 @@ seen (T2), under three masks. The scans, the baselines and the choice of their s
 the baselines are chosen on validation scans. Quality is measured within the head and over the whole slice.
 
 Small judges the weights that ship with the package. Paper first trains every variant from three seeds, on
-windows of 64 x 64 pixels in bfloat16, resuming from what is in `--weights FOLDER`; about four hours of one
-core. `--variants`, `--seeds`, `--steps` and `--device` choose a part of it (several runs can fill one
-folder), and `--shipped` judges the shipped weights on all scans.
+windows of 64 x 64 pixels in bfloat16, resuming from what is in `--weights FOLDER`; by the time of single
+steps, about four hours of one core. `--variants`, `--seeds`, `--steps` and `--device` choose a part of it
+(several runs can fill one folder), and `--shipped` judges the shipped weights on all scans.
 
 Claims: every RIM gains at least 6 dB on zero filling; the one whose gradient is preconditioned by CG is at
 least as good as tuned compressed sensing in every row, ours and BART's, and 2 dB better under the equispaced

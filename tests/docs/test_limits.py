@@ -206,6 +206,17 @@ def test_the_page_of_learned_multigrid_says_the_same(records):
     }
     large = [r["learned / grid-searched"] for r in ratios["paper"] if r["grid"] == "256x256x256"]
     assert f"between {min(large):.2f} and {max(large):.2f} times the seconds of the grid search" in LEARNED
+    for family, sentence in (
+        ("porous", "iterations grow from {:.0f} to {:.0f} between 64³ and 256³, those of the grid-searched "
+         "setting from {:.0f} to {:.0f}"),
+        ("walls", "(thin walls: {:.0f} to {:.0f}, and {:.0f} to {:.0f};"),
+    ):  # fmt: skip
+        iterations = [
+            value(records, "learned_multigrid_paper", "obstacles", f"{method} it",
+                  family=family, grid=f"{n}x{n}x{n}", rtol=1e-6)
+            for method in ("learned", "grid-searched") for n in (64, 256)
+        ]  # fmt: skip
+        assert sentence.format(*iterations) in LEARNED
     largest = [r["learned / grid-searched"] for r in ratios["512"]]
     assert "{:.2f}, {:.2f} and {:.2f} times between thin walls at 512³".format(*largest) in LEARNED
 

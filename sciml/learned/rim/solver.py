@@ -113,7 +113,9 @@ class RIM:
                 raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
         uses_cg = "cg" in (step, consistency)
         if cg_iterations is not None and not uses_cg:
-            raise ValueError(f"cg_iterations is given, but step is {step!r}; expected step='cg' with it")
+            raise ValueError(
+                f"cg_iterations is given, but step is {step!r}; expected 'cg' for it or consistency"
+            )
         inner = {"cg_iterations": 4 if cg_iterations is None else cg_iterations} if uses_cg else {}
         counts = {"channels": channels, "steps": steps, "cascades": cascades, **inner}
         for name, count in {**counts, "recurrent_kernel": recurrent_kernel}.items():

@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sciml.cli import main  # noqa: E402
-from sciml.learned import load, load_weights  # noqa: E402
+from sciml.learned import load, load_weights, shipped  # noqa: E402
 from sciml.learned.rim.mri import VALIDATION_MASKS, scan_sample, scan_sampler, validation_scans  # noqa: E402
 from sciml.problems.mri import ScanStream, load_slices  # noqa: E402
 
@@ -68,6 +68,14 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     assert "--start holds <RIM indrnn-4" in capsys.readouterr().err
     assert run("train", "rim", *options, "--acceleration", "2", "3") == 2
     assert "belongs to a run with acceleration = [3.0, 11.0]" in capsys.readouterr().err
+
+
+def test_the_command_of_the_shipped_weights_makes_such_a_network(tmp_path):
+    weights = load_weights(shipped("rim-mri"))
+    words = weights.training["command"].split()
+    assert words[0] == "sciml"
+    assert run(*words[1:], "-o", str(tmp_path / "w.safetensors"), "--steps", "1", "--size", "32") == 0
+    assert load_weights(tmp_path / "w.safetensors").config == weights.config
 
 
 def test_the_command_trains_on_windows_and_judges_whole_scans(tmp_path, capsys, monkeypatch):
