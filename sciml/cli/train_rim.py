@@ -33,13 +33,16 @@ def rim(
         Path | None, typer.Option(help="slices of your own (sciml.problems.mri.build_slices)")
     ] = None,
     acceleration: Annotated[tuple[float, float], typer.Option(help="lowest and highest")] = (3.0, 11.0),
+    equispaced: Annotated[
+        float, typer.Option(min=0.0, max=1.0, help="share of equispaced masks; the others are Gaussian")
+    ] = 0.3,
     coils: Annotated[tuple[int, int], typer.Option(help="fewest and most")] = (4, 12),
     invert: Annotated[float, typer.Option(help="share of training images with inverted contrast")] = 0.0,
     self_supervised: Annotated[
         float | None, typer.Option(help="train on k-space alone: share of it that judges (SSDU)")
     ] = None,
     loss: Annotated[str, typer.Option(help="l1, mse, log-l1 or log-mse")] = "l1",
-    weighting: Annotated[str, typer.Option(help="of the steps: logspace or uniform")] = "logspace",
+    weighting: Annotated[str, typer.Option(help="of the steps: logspace, steep or uniform")] = "logspace",
     start: Annotated[
         Path | None, typer.Option(help="weights to go on from, made with the same network options")
     ] = None,
@@ -79,7 +82,10 @@ def rim(
     part: dict[str, Any] = {"shape": shape}
     if window is not None:
         part = {"shape": (window,) * 2, "window": [n * window // size for n in images.shape[1:]]}
-    scans = ScanStream(images, coils=coils, acceleration=acceleration, augment={"invert": invert}, **part)
+    scans = ScanStream(
+        images, coils=coils, acceleration=acceleration, augment={"invert": invert},
+        masks={"gaussian2d": 1.0 - equispaced, "equispaced1d": equispaced}, **part,
+    )  # fmt: skip
     held_out = validation_scans(load_slices("validation", path=slices).images, shape)
     history = train_rim(
         model, scan_sampler(scans, device), held_out=[scan_sample(scan, device) for scan in held_out],
@@ -87,7 +93,7 @@ def rim(
         precision=precision, seed=seed, schedule=schedule, resume=resume,
         checkpoint=checkpoint or output.with_suffix(".checkpoint.safetensors"),
         fingerprint={"size": size, "slices": len(images), "acceleration": acceleration, "coils": coils,
-                     "invert": invert, "window": window, **origin},
+                     "equispaced": equispaced, "invert": invert, "window": window, **origin},
     )  # fmt: skip
     command = " ".join(["sciml", *sys.argv[1:]])
     model.save(output, training={"command": command, "seed": seed, **history.summary(), **origin})

@@ -33,13 +33,16 @@ def test_shipped_weights(small_scans, tmp_path, monkeypatch):
     monkeypatch.setattr(small_scans, "SHOWN", (("T1", "equispaced 4x"),))
     png, record = tmp_path / "o.png", tmp_path / "o.json"
     content = small_scans.main(["--plot", str(png), "--json", str(record)])
-    rows, cells = content["tables"].values()
-    methods = ["zero-filled", "CG-SENSE", "l1-wavelet CS", *["BART CS"] * bart_available(), small_scans.CG]
+    rows, lines, cells = content["tables"].values()
+    network = small_scans.SHIPPED_NAME
+    methods = ["zero-filled", "CG-SENSE", "l1-wavelet CS", *["BART CS"] * bart_available(), network]
     assert [row["method"] for row in rows] == 2 * methods
+    assert [line["method"] for line in lines] == methods
+    assert [line["T2, equispaced 4x"] for line in lines] == [r["PSNR"] for r in rows if r["contrast"] == "T2"]
     assert [row["cell"] for row in cells] == ["indrnn", "mgu", "gru"]
     found = {claim["name"]: claim["value"] for claim in content["claims"]}
     # A third of the resolution of the training; it must still beat zero filling clearly.
-    assert found[f"{small_scans.CG} over zero filling, least (dB)"] > 2.0
+    assert found[f"{network} over zero filling, least (dB)"] > 2.0
     assert json.loads(record.read_text())["case"] == "rim_mri"
     assert png.stat().st_size > 20_000
 
@@ -53,7 +56,7 @@ def test_paper_size_trains_what_is_missing_and_resumes(small_scans, tmp_path, mo
     arguments = ["--size", "paper", "--steps", "2", "--channels", "4", "--seeds", "1", "--variants", *names]
     arguments += ["--weights", str(tmp_path / "weights")]
     content = small_scans.main(arguments)
-    trainings, rows, _ = content["tables"].values()
+    trainings, rows, *_ = content["tables"].values()
     assert [(t["variant"], t["seed"], t["steps"]) for t in trainings] == [(n, 0, 2) for n in names]
     assert all("range over seeds" in row for row in rows if row["method"] in names)
     files = {path: path.stat().st_mtime_ns for path in (tmp_path / "weights").glob("*-0.safetensors")}

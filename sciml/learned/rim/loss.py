@@ -36,7 +36,8 @@ def _log(error: torch.Tensor) -> torch.Tensor:
 LOSSES: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "l1": l1, "mse": mse, "log-l1": log_l1, "log-mse": log_mse,
 }  # fmt: skip
-WEIGHTINGS = ("logspace", "uniform")
+WEIGHTINGS = ("logspace", "steep", "uniform")
+_DECADES = {"logspace": 1.0, "steep": 3.5}
 
 
 def step_weights(steps: int, weighting: str = "logspace") -> torch.Tensor:
@@ -45,8 +46,9 @@ def step_weights(steps: int, weighting: str = "logspace") -> torch.Tensor:
     Parameters
     ----------
     steps : int
-    weighting : {"logspace", "uniform"}
-        ``10^(−1 + t/(steps − 1))`` for ``t = 0 … steps − 1``, as arXiv:2111.15498 has it, or all 1.
+    weighting : {"logspace", "steep", "uniform"}
+        ``10^(d (t/(steps − 1) − 1))`` for ``t = 0 … steps − 1``, with ``d = 1`` as arXiv:2111.15498 has it
+        or, where nearly the last estimate alone counts, 3.5; or all 1.
 
     Examples
     --------
@@ -58,7 +60,7 @@ def step_weights(steps: int, weighting: str = "logspace") -> torch.Tensor:
         raise ValueError(f"weighting is {weighting!r}; expected one of {', '.join(WEIGHTINGS)}")
     if weighting == "uniform" or steps == 1:
         return torch.ones(steps)
-    return torch.logspace(-1.0, 0.0, steps)
+    return torch.logspace(-_DECADES[weighting], 0.0, steps)
 
 
 def unrolled_loss(errors: Sequence[torch.Tensor], steps: int, weighting: str = "logspace") -> torch.Tensor:

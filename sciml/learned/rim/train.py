@@ -91,7 +91,7 @@ def train_rim(
     loss : {"l1", "mse", "log-l1", "log-mse"}
         Of an image, on the scale of the largest modulus of ``Aᴴ y``: complex, so that phase and scale count.
         The logarithms weigh samples with small and large errors alike, as a mean PSNR in decibels does.
-    weighting : {"logspace", "uniform"}
+    weighting : {"logspace", "steep", "uniform"}
         How the estimates of the steps weigh, see `step_weights`.
     self_supervised : float, optional
         Train on data alone (SSDU): this share of the sampled locations judges what the others reconstruct.

@@ -16,6 +16,9 @@ def test_weights_of_the_paper():
     assert float(weights[0]) == pytest.approx(0.1)
     assert float(weights[-1]) == pytest.approx(1.0)
     assert torch.equal(step_weights(8, "uniform"), torch.ones(8))
+    steep = step_weights(8, "steep")
+    torch.testing.assert_close(steep[1:] / steep[:-1], torch.full((7,), 10**0.5))
+    assert float(steep[-1]) == 1.0
     assert torch.equal(step_weights(1), torch.ones(1))
 
 
@@ -43,7 +46,7 @@ def test_losses_see_phase_and_scale():
     x = torch.tensor([1.0 + 0j, 0.0])
     assert float(LOSSES["l1"](1j * x, x)) == pytest.approx(2**0.5 / 2)
     assert float(LOSSES["mse"](2 * x, x)) == pytest.approx(0.5)
-    with pytest.raises(ValueError, match="weighting is 'linear'; expected one of logspace, uniform"):
+    with pytest.raises(ValueError, match="weighting is 'linear'; expected one of logspace, steep, uniform"):
         step_weights(8, "linear")
 
 

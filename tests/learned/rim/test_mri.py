@@ -8,6 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from sciml.cli import main  # noqa: E402
+from sciml.cli.retrain import commands  # noqa: E402
 from sciml.learned import load, load_weights, shipped  # noqa: E402
 from sciml.learned.rim.mri import VALIDATION_MASKS, scan_sample, scan_sampler, validation_scans  # noqa: E402
 from sciml.problems.mri import ScanStream, load_slices  # noqa: E402
@@ -70,12 +71,14 @@ def test_the_command_trains_resumes_and_says_how(tmp_path, capsys, images):
     assert "belongs to a run with acceleration = [3.0, 11.0]" in capsys.readouterr().err
 
 
-def test_the_command_of_the_shipped_weights_makes_such_a_network(tmp_path):
+def test_the_commands_of_the_shipped_weights_make_such_a_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     weights = load_weights(shipped("rim-mri"))
-    words = weights.training["command"].split()
-    assert words[0] == "sciml"
-    assert run(*words[1:], "-o", str(tmp_path / "w.safetensors"), "--steps", "1", "--size", "32") == 0
-    assert load_weights(tmp_path / "w.safetensors").config == weights.config
+    plan = commands(weights)
+    for words in plan:
+        assert run(*words, "--steps", "1", "--size", "64") == 0
+    made = plan[-1][plan[-1].index("-o") + 1]
+    assert load_weights(made).config == weights.config
 
 
 def test_the_command_trains_on_windows_and_judges_whole_scans(tmp_path, capsys, monkeypatch):
@@ -83,10 +86,12 @@ def test_the_command_trains_on_windows_and_judges_whole_scans(tmp_path, capsys, 
     monkeypatch.setattr(ScanStream, "__getitem__", lambda self, i: seen.append(self) or self._scan(i, None))
     out = tmp_path / "w.safetensors"
     options = ["-o", str(out), "--channels", "4", "--unrolled", "2", "--steps", "2", "--size", "64"]
-    assert run("train", "rim", *options, "--window", "32", "--precision", "bfloat16") == 0
+    settings = ("--window", "32", "--precision", "bfloat16", "--equispaced", "1")
+    assert run("train", "rim", *options, *settings) == 0
     assert "held-out" in capsys.readouterr().out
     assert {(s.shape, s.window) for s in seen} == {((32, 32), (128, 128))}
-    assert run("train", "rim", *options, "--precision", "bfloat16") == 2
+    assert [s.masks for s in seen] == 2 * [{"gaussian2d": 0.0, "equispaced1d": 1.0}]
+    assert run("train", "rim", *options, *settings[2:]) == 2
     assert "belongs to a run with window = 32" in capsys.readouterr().err
 
 
