@@ -10,9 +10,9 @@ windows of 64 x 64 pixels, resuming from what is in `--weights FOLDER`: about tw
 `--variants`, `--seeds`, `--steps` and `--device` choose a part of it (several runs can fill one folder), and
 `--shipped` judges the shipped weights, which were trained longer, alone.
 
-Claims: every RIM gains at least 6 dB on zero filling; the one whose gradient is preconditioned by CG is at
+Claims: every RIM gains at least 6 dB on zero filling; those whose gradient is preconditioned by CG are at
 least as good as tuned compressed sensing in every row, ours and BART's, and 2 dB better under the equispaced
-mask; it takes no more processor time than BART; an IndRNN cell takes at most 0.6 of the time of a GRU.
+mask; they take no more processor time than BART; an IndRNN cell takes at most 0.6 of the time of a GRU.
 """
 
 from __future__ import annotations
