@@ -170,7 +170,7 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Any]:
                 whole, deviation = global_error(made.field)
                 rows.append({
                     "sampler": name, "seed": seed, "peak": local_error(made.field), "box": whole,
-                    "box_standard_error": deviation, "held_out": made.history.best[1],
+                    "box_standard_error": deviation, "held_out": made.history.best and made.history.best[1],
                     "parameters": made.field.parameters, "steps": made.history.steps,
                     "core_seconds": made.core_seconds,
                 })  # fmt: skip

@@ -108,10 +108,10 @@ def errors(field: Any) -> dict[str, float]:
 
 
 def row(name: str, made: Run, points: int, seed: int) -> dict[str, Any]:
-    found = errors(made.field)
+    found, best = errors(made.field), made.history.best  # None where the budget ended before a validation
     return {
         "sampler": name, "points": points, "seed": seed, "relative_L2": found["relative"],
-        "max": found["max"], "mse": found["mse"], "held_out": made.history.best[1],
+        "max": found["max"], "mse": found["mse"], "held_out": best and best[1],
         "steps": made.history.steps, "core_seconds": made.core_seconds,
     }  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +57,21 @@ def test_ten_dimensions(case, tmp_path, monkeypatch):
     assert [row["sampler"] for row in rows] == ["aas", "aas, soft boundary", "rad", "uniform"]
     assert all(0 < row["box_standard_error"] < row["box"] for row in rows)
     assert png.stat().st_size > 20_000
+
+
+@pytest.mark.parametrize("name", ["aas_two_peaks", "aas_10d"])
+def test_a_budget_that_ends_before_a_validation_leaves_a_gap(name, case, monkeypatch):
+    """As on a slow machine."""
+    script = case(name)
+    if name == "aas_two_peaks":
+        monkeypatch.setattr(script, "errors", lambda field: {"relative": 1.0, "max": 1.0, "mse": 1.0})
+        made = SimpleNamespace(field=None, history=SimpleNamespace(best=None, steps=3), core_seconds=4.0)
+        rows = [script.row("aas", made, 1000, 0)]
+    else:
+        monkeypatch.setattr(script, "BUDGET", {"paper": 1e-9})
+        monkeypatch.setattr(script, "DIMENSION", {"paper": 3})
+        (rows,) = script.main(["--size", "paper", "--seeds", "1", "--samplers", "uniform"])["tables"].values()
+    assert [row["held_out"] for row in rows] == [None]
 
 
 def test_global_error_of_the_zero_field_is_one(case):
