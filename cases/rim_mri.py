@@ -43,6 +43,8 @@ WINDOW = 64
 ACCELERATION = (2.5, 9.0)
 TRAINING_MASKS = {"gaussian2d": 0.8, "equispaced1d": 0.2}
 LOSS = "log-mse"
+"""Of the training, as of that of the shipped network."""
+
 SEEDS = 3
 SCANS = {"small": (1, 3), "paper": (4, 14)}
 """Per mask: scans that choose the settings of the baselines, scans of each contrast that judge."""
