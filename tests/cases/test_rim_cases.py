@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from sciml.problems.mri.bart import bart_available
+from sciml.weights import load_weights, shipped
 
 pytest.importorskip("torch")
 
@@ -64,6 +66,29 @@ def test_paper_size_trains_what_is_missing_and_resumes(small_scans, tmp_path, mo
     assert {path: path.stat().st_mtime_ns for path in files} == files
     for first, second in zip(rows, list(again["tables"].values())[1], strict=True):
         assert first["PSNR"] == pytest.approx(second["PSNR"])
+
+
+def test_the_first_seed_of_the_recipe_as_shipped_is_the_shipped_network(small_scans, tmp_path, monkeypatch):
+    monkeypatch.setitem(small_scans.SCANS, "paper", (1, 1))
+    monkeypatch.setattr(
+        small_scans, "cell_seconds", lambda scan: dict.fromkeys(("indrnn", "mgu", "gru"), 1.0)
+    )
+    name, folder = small_scans.AS_SHIPPED, tmp_path / "weights"
+    arguments = ["--size", "paper", "--seeds", "1", "--variants", name, "--weights", str(folder)]
+    [training], rows, *_ = small_scans.main(arguments)["tables"].values()
+    assert not folder.exists()
+    variant = small_scans.VARIANTS[name]
+    assert training["steps"] == variant.steps
+    psnrs = {row["method"]: row["PSNR"] for row in rows if row["contrast"] == "T2"}
+    assert psnrs[name] == pytest.approx(psnrs[small_scans.SHIPPED_NAME])
+    facts = load_weights(shipped(small_scans.SHIPPED))
+    assert facts.config["channels"] == variant.channels
+    words = facts.training["command"].split()
+    said = dict(pairwise(words))
+    assert said["--steps"] == str(variant.steps)
+    assert said["--weighting"] == variant.weighting
+    assert said["--equispaced"] == str(variant.equispaced)
+    assert said["--loss"] == small_scans.LOSS
 
 
 def test_unseen_conditions(small_scans, case, tmp_path, monkeypatch):
