@@ -20,6 +20,9 @@ LEVELS = 4
 
 SHIPPED = "multigrid"
 
+TOLERANCES = (1e-2, 1e-4, 1e-6)
+"""What members are trained and predicted for; one in between is treated as the nearest of them."""
+
 FEATURE_STRENGTH = 0.02
 """At which couplings join cells when features are read, whatever the parameters turn out to be."""
 
@@ -27,14 +30,22 @@ FEATURE_STRENGTH = 0.02
 class Policy:
     """A portfolio of parameter sets, and a linear predictor of how long each takes.
 
+    For each of `TOLERANCES` one member is the usual one: the best on average over the training problems.
+    Another is chosen only where it promises to be faster by more than a margin, so that a choice that cannot
+    tell members apart is as good as the best single setting.
+
     Parameters
     ----------
     omega, coarse_scaling, damping, sweeps : array (members, levels)
     strength, smooth_from, cycle : array (members,)
         `smooth_from` -1 never smooths, -2 is "auto"; `cycle` 0 is V, 1 is W.
     coefficients : array (members, 2 features + 2)
-        Of the predicted logarithm of the time, relative to the first member, in the inputs of
+        Of the predicted logarithm of the time, relative to the usual member, in the inputs of
         `inputs`.
+    usual : array (tolerances,)
+        The usual member at each of `TOLERANCES`.
+    margin : array (1,)
+        How much smaller than zero a prediction must be.
 
     Raises
     ------
@@ -55,6 +66,8 @@ class Policy:
             wrong = ~((value >= low) & (value <= high))
             if wrong.any():
                 raise ValueError(f"{name} holds {value[wrong].flat[0]!r}; expected {low} to {high}")
+        if (self.arrays["usual"] >= members).any():
+            raise ValueError(f"usual holds {self.arrays['usual'].max()!r}; expected one of {members} members")
 
     def __len__(self) -> int:
         return self.arrays["coefficients"].shape[0]
@@ -74,12 +87,17 @@ class Policy:
         }
 
     def predict(self, features: np.ndarray, rtol: float) -> np.ndarray:
-        """Logarithm of the time of every member relative to the first one."""
+        """Logarithm of the time of every member relative to the usual one."""
         return self.arrays["coefficients"] @ inputs(features, rtol)
 
     def choose(self, features: np.ndarray, rtol: float) -> int:
-        """The member predicted to be fastest."""
-        return int(np.argmin(self.predict(features, rtol)))
+        """The member predicted to be fastest, if that is by more than the margin; else the usual one."""
+        predicted = self.predict(features, rtol)
+        best = int(np.argmin(predicted))
+        if predicted[best] < -self.arrays["margin"][0]:
+            return best
+        nearest = np.argmin(np.abs(np.log(TOLERANCES) - math.log(rtol)))
+        return int(self.arrays["usual"][nearest])
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -91,6 +109,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "smooth_from": (-2, 30),
     "cycle": (0, 1),
     "coefficients": (-1e6, 1e6),
+    "usual": (0, 1000),
+    "margin": (0.0, 10.0),
 }
 
 
@@ -107,6 +127,7 @@ def expected_shapes(members: int) -> dict[str, tuple[int, ...]]:
         ("omega", "coarse_scaling", "damping", "sweeps"), (members, LEVELS)
     )
     shapes |= dict.fromkeys(("strength", "smooth_from", "cycle"), (members,))
+    shapes |= {"usual": (len(TOLERANCES),), "margin": (1,)}
     return shapes | {"coefficients": (members, 2 * len(FEATURES) + 2)}
 
 

@@ -13,7 +13,13 @@ from sciml.learned import fit, load_weights
 from sciml.learned.multigrid import FAMILIES, MultigridTraining, Rates, sample, train_multigrid
 from sciml.learned.multigrid.cost import CYCLE_WORK, SETUP_WORK, _fit, cycle_work, setup_work
 from sciml.learned.multigrid.evolution import PARAMETERS, decode, encode
-from sciml.learned.multigrid.portfolio import fit_predictor, greedy_portfolio, pack, regret
+from sciml.learned.multigrid.portfolio import (
+    choose_penalty,
+    fit_predictor,
+    greedy_portfolio,
+    pack,
+    regret,
+)
 from sciml.learned.multigrid.search import TOLERANCES, evaluate, grid, iterations_to
 from sciml.learned.multigrid.train import training_problems
 from sciml.learned.multigrid.validation import UNSEEN, validate
@@ -114,6 +120,8 @@ def test_a_portfolio_covers_what_one_setting_cannot():
     seconds = np.array([[1.0, 5.0, 2.0], [5.0, 1.0, 2.0]])[:, :, None]
     assert greedy_portfolio(seconds, 2) == [2, 0]
     assert greedy_portfolio(seconds, 3) == [2, 0, 1]
+    assert greedy_portfolio(seconds, 2, first=[1, 1]) == [1, 0]
+    assert greedy_portfolio(seconds, 1, first=[1, 2]) == [1, 2]
 
 
 def test_the_predictor_finds_a_rule_in_the_features():
@@ -123,9 +131,34 @@ def test_the_predictor_finds_a_rule_in_the_features():
     fill = FEATURES.index("fill")
     seconds = np.ones((60, 2, len(TOLERANCES)))
     seconds[:, 1] = np.exp(0.5 - features[:, fill])[:, None]
-    coefficients = fit_predictor(features[:40], seconds[:40], 1e-4)
-    assert regret(coefficients, features[40:], seconds[40:]).max() < 0.02
-    assert regret(0 * coefficients, features[40:], seconds[40:]).max() > 0.2
+    members, usual = [{}, {"sweeps": 1}], [0, 0, 0]
+    coefficients = fit_predictor(features[:40], seconds[:40], usual, 1e-4)
+    assert regret(pack(members, coefficients, usual, 0.01), features[40:], seconds[40:]).max() < 0.02
+    assert regret(pack(members, 0 * coefficients, usual, 0.01), features[40:], seconds[40:]).max() > 0.2
+
+
+def test_where_features_tell_nothing_the_usual_member_stays():
+    """Which member is faster is noise here, and the other one is slower on average."""
+    rng = np.random.default_rng(0)
+    features = rng.uniform(0, 1, (40, len(FEATURES)))
+    seconds = np.ones((40, 2, len(TOLERANCES)))
+    seconds[:, 1] = np.exp(0.01 + 0.05 * rng.standard_normal((40, len(TOLERANCES))))
+    members, usual = [{}, {"sweeps": 1}], [0, 0, 0]
+    ridge, margin, _ = choose_penalty(members, features, seconds, usual, 8 * list("abcde"))
+    policy = pack(members, fit_predictor(features, seconds, usual, ridge), usual, margin)
+    assert {policy.choose(f, rtol) for f in features for rtol in TOLERANCES} == {0}
+
+
+def test_a_trained_policy_uses_what_the_grid_search_found_at_each_tolerance():
+    pytest.importorskip("cma")
+    training = make_training()
+    fit(training, steps=training.steps)
+    policy = training.policy()[0]
+    for t, member in enumerate(policy.arrays["usual"]):
+        chosen, searched = policy.settings(int(member)), training.grid_searched(t)
+        for name, value in searched.items():
+            first = chosen[name][0] if isinstance(chosen[name], tuple) else chosen[name]
+            assert first == (value[0] if isinstance(value, tuple) else value)
 
 
 # -- runs --------------------------------------------------------------------------------------

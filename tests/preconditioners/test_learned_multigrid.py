@@ -45,6 +45,8 @@ def random_policy(seed: int, members: int = 3) -> Policy:
         "smooth_from": lambda s: rng.integers(-1, 4, s),
         "cycle": lambda s: rng.integers(0, 2, s),
         "coefficients": lambda s: rng.normal(size=s),
+        "usual": lambda s: rng.integers(0, members, s),
+        "margin": lambda s: rng.uniform(0, 0.1, s),
     }
     return Policy(**{name: draw[name](shape) for name, shape in shapes.items()})
 
@@ -154,6 +156,7 @@ def test_the_member_predicted_fastest_is_built():
     policy = random_policy(3)
     M = LearnedMultigrid(A, policy, rtol=1e-3)
     predicted = policy.arrays["coefficients"] @ inputs(geometry_features(A, 0.02), 1e-3)
+    assert predicted.min() < -policy.arrays["margin"][0]
     assert M.member == int(np.argmin(predicted))
     assert M._omega(0) == policy.arrays["omega"][M.member, 0]
     assert M._damping(1) == policy.arrays["damping"][M.member, 1]
@@ -164,9 +167,21 @@ def test_a_policy_can_favour_another_member_at_a_loose_tolerance():
     arrays = random_policy(0, members=2).arrays
     coefficients = np.zeros((2, 2 * len(FEATURES) + 2))
     coefficients[1, 0], coefficients[1, len(FEATURES) + 1] = 0.5, -1.0  # better from 1e-3 on
-    policy = Policy(**{**arrays, "coefficients": coefficients})
+    policy = Policy(**{**arrays, "coefficients": coefficients, "usual": np.zeros(3)})
     f = np.zeros(len(FEATURES))
     assert [policy.choose(f, rtol) for rtol in (1e-1, 1e-6)] == [0, 1]
+
+
+def test_a_promise_below_the_margin_changes_nothing():
+    """The usual member of the nearest tolerance stays, until another promises more than the margin."""
+    arrays = random_policy(0, members=3).arrays
+    coefficients = np.zeros((3, 2 * len(FEATURES) + 2))
+    coefficients[2, 0] = -0.05
+    policy = {**arrays, "coefficients": coefficients, "usual": np.array([1.0, 0.0, 1.0])}
+    f = np.zeros(len(FEATURES))
+    wary, eager = (Policy(**policy, margin=np.array([m])) for m in (0.06, 0.04))
+    assert [wary.choose(f, rtol) for rtol in (0.5, 1e-2, 1e-3 / 2, 1e-4, 1e-6, 1e-12)] == [1, 1, 0, 0, 1, 1]
+    assert [eager.choose(f, rtol) for rtol in (1e-2, 1e-4, 1e-6)] == [2, 2, 2]
 
 
 def test_names_registry_and_pickle():

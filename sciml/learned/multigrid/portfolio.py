@@ -8,19 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from ...preconditioners.learned_multigrid import LEVELS, Policy, inputs
-from .search import TOLERANCES
+from ...preconditioners.learned_multigrid import LEVELS, TOLERANCES, Policy, inputs
 
 __all__ = ["choose_penalty", "fit_predictor", "greedy_portfolio", "pack", "regret"]
 
+PENALTIES = tuple(itertools.product((1e-3, 1e-2, 1e-1), (0.0, 0.02, 0.05, 0.1)))
+"""Ridges and margins to choose from."""
 
-def greedy_portfolio(seconds: np.ndarray, members: int) -> list[int]:
+
+def greedy_portfolio(seconds: np.ndarray, members: int, first: Sequence[int] = ()) -> list[int]:
     """Settings that together have the smallest mean logarithm of the best time, added one by one.
 
     Parameters
     ----------
     seconds : array (problems, settings, tolerances)
     members : int
+    first : sequence of int
+        Settings that are members in any case; repetitions count once.
 
     Examples
     --------
@@ -30,9 +34,9 @@ def greedy_portfolio(seconds: np.ndarray, members: int) -> list[int]:
     [1, 0]
     """
     logs = np.log(seconds)
-    best = np.full((logs.shape[0], logs.shape[2]), np.inf)
-    chosen: list[int] = []
-    for _ in range(min(members, logs.shape[1])):
+    chosen = list(dict.fromkeys(first))
+    best = logs[:, chosen, :].min(axis=1, initial=np.inf)
+    while len(chosen) < min(members, logs.shape[1]):
         gain = np.minimum(best[:, None, :], logs).mean(axis=(0, 2))
         gain[chosen] = np.inf
         chosen.append(int(np.argmin(gain)))
@@ -40,51 +44,57 @@ def greedy_portfolio(seconds: np.ndarray, members: int) -> list[int]:
     return chosen
 
 
-def fit_predictor(features: np.ndarray, seconds: np.ndarray, ridge: float, margin: float = 0.0) -> np.ndarray:
-    """Coefficients of the linear predictor of the log time relative to the first member.
+def fit_predictor(
+    features: np.ndarray, seconds: np.ndarray, usual: Sequence[int], ridge: float
+) -> np.ndarray:
+    """Coefficients of the linear predictor of the log time relative to the usual member.
 
     Parameters
     ----------
     features : array (problems, features)
     seconds : array (problems, members, tolerances)
+    usual : sequence of int
+        The member for each tolerance that the others are compared with.
     ridge : float
         Weight of the penalty, per observation.
-    margin : float
-        Added to the prediction of all members but the first: what a change must promise to be made.
     """
     X = np.array([inputs(f, rtol) for f in features for rtol in TOLERANCES])
-    logs = np.log(seconds).transpose(0, 2, 1).reshape(X.shape[0], -1)
-    Y = logs - logs[:, :1]
     # Differences of more than a factor two are all the same: never choose.
-    Y = np.clip(Y, -0.7, 0.7)
+    Y = np.clip(_relative(seconds, usual), -0.7, 0.7).transpose(0, 2, 1).reshape(X.shape[0], -1)
     scale = np.sqrt((X**2).mean(axis=0))
     scale[scale == 0] = 1.0
     Z = X / scale
     penalty = ridge * X.shape[0] * np.eye(X.shape[1])
     penalty[0, 0] = 0.0
     W = np.linalg.solve(Z.T @ Z + penalty, Z.T @ Y)
-    coefficients = np.ascontiguousarray((W / scale[:, None]).T)
-    coefficients[1:, 0] += margin
-    return coefficients
+    return np.ascontiguousarray((W / scale[:, None]).T)
 
 
-def regret(coefficients: np.ndarray, features: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+def _relative(seconds: np.ndarray, usual: Sequence[int]) -> np.ndarray:
+    """Log time over that of the usual member of each tolerance."""
+    logs = np.log(seconds)
+    return logs - logs[:, list(usual), range(len(TOLERANCES))][:, None, :]
+
+
+def regret(policy: Policy, features: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """Log time of the chosen member over that of the best one, for every problem and tolerance."""
     logs = np.log(seconds)
     out = np.empty((logs.shape[0], logs.shape[2]))
     for i, f in enumerate(features):
         for t, rtol in enumerate(TOLERANCES):
-            member = int(np.argmin(coefficients @ inputs(f, rtol)))
-            out[i, t] = logs[i, member, t] - logs[i, :, t].min()
+            out[i, t] = logs[i, policy.choose(f, rtol), t] - logs[i, :, t].min()
     return out
 
 
 def choose_penalty(
-    features: np.ndarray, seconds: np.ndarray, groups: Sequence[Any]
-) -> tuple[float, float, float]:
-    """Ridge and margin with the smallest mean regret on left-out instances, and that regret.
+    members: Sequence[dict[str, Any]], features: np.ndarray, seconds: np.ndarray, usual: Sequence[int],
+    groups: Sequence[Any],
+) -> tuple[float, float, float]:  # fmt: skip
+    """Ridge and margin, and their mean regret on left-out instances.
 
-    Each fold leaves out one instance of every group, so that all groups stay represented.
+    Each fold leaves out one instance of every group, so that all groups stay represented. Of all pairs whose
+    regret is within a standard error of the smallest, the one with the largest margin (then ridge) is taken:
+    where the data cannot tell, the usual members stay.
     """
     order = np.zeros(len(groups), int)
     count: dict[Any, int] = {}
@@ -92,20 +102,30 @@ def choose_penalty(
         order[i] = count.get(group, 0)
         count[group] = order[i] + 1
     folds = [order % max(2, max(count.values())) == k for k in range(max(count.values()))]
-    scores: dict[tuple[float, float], float] = {}
-    for ridge, margin in itertools.product((1e-3, 1e-2, 1e-1), (0.0, 0.02, 0.05, 1.0)):
-        total = []
+    folds = [out for out in folds if out.any() and not out.all()]
+    if not folds:  # nothing to leave out
+        ridge, margin = max(PENALTIES)
+        return ridge, margin, 0.0
+    scores = {}
+    for ridge, margin in PENALTIES:
+        found = []
         for out in folds:
-            if out.all() or not out.any():
-                continue
-            coefficients = fit_predictor(features[~out], seconds[~out], ridge, margin)
-            total.append(regret(coefficients, features[out], seconds[out]).mean())
-        scores[ridge, margin] = float(np.mean(total)) if total else 0.0
-    best = min(scores, key=lambda key: scores[key])
-    return (*best, scores[best])
+            coefficients = fit_predictor(features[~out], seconds[~out], usual, ridge)
+            policy = pack(members, coefficients, usual, margin)
+            found.append(regret(policy, features[out], seconds[out]).mean(axis=1))
+        scores[margin, ridge] = np.concatenate(found)
+    best = min(scores.values(), key=lambda found: found.mean())
+    error = best.std() / np.sqrt(best.size)
+    margin, ridge = max(key for key, found in scores.items() if found.mean() <= best.mean() + error)
+    return ridge, margin, float(scores[margin, ridge].mean())
 
 
-def pack(members: Sequence[dict[str, Any]], coefficients: np.ndarray) -> Policy:
+def pack(
+    members: Sequence[dict[str, Any]],
+    coefficients: np.ndarray,
+    usual: Sequence[int] = (0,) * len(TOLERANCES),
+    margin: float = 0.0,
+) -> Policy:
     """A `Policy` of these settings."""
 
     def rows(name: str, default: Any) -> np.ndarray:
@@ -127,4 +147,6 @@ def pack(members: Sequence[dict[str, Any]], coefficients: np.ndarray) -> Policy:
         smooth_from=np.array([codes[s] if s in codes else float(s) for s in smooth]),
         cycle=np.array([float(m.get("cycle", "V") == "W") for m in members]),
         coefficients=coefficients,
+        usual=np.array(usual, float),
+        margin=np.array([margin]),
     )

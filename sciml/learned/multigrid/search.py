@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 
 from ...backends.namespace import norm2
+from ...preconditioners.learned_multigrid import TOLERANCES
 from ...preconditioners.multigrid import Multigrid
 from ...problems import Problem
 from ...solvers import cg
 from .cost import Rates
 
 __all__ = ["GRID", "TOLERANCES", "evaluate", "grid", "iterations_to"]
-
-TOLERANCES = (1e-2, 1e-4, 1e-6)
 
 GRID: dict[str, tuple[Any, ...]] = {
     "sweeps": ((2, 1, 1, 2), (2, 2, 2, 4), (3, 2, 2, 2), (3, 2, 2, 4), (4, 3, 2, 4)),

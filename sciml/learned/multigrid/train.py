@@ -59,8 +59,8 @@ class MultigridTraining:
        evolution strategy refines the best setting of the grid; each step is one generation for one class.
     3. One step a problem: the times of the refined settings.
 
-    `policy` then picks the portfolio among all settings of the grid and the refined ones, and fits the
-    predictor.
+    `policy` then picks the portfolio: the setting of the grid that is best on average for each tolerance, and
+    others of the grid and the refined ones beside them, and fits the predictor.
     """
 
     def __init__(
@@ -127,8 +127,10 @@ class MultigridTraining:
 
         It is searched on the problems with constant coefficients, where there are any.
         """
-        logs = self._logs(tolerance)
-        return self.settings[int(logs.mean(axis=(0, 2)).argmin())]
+        return self.settings[self._searched(tolerance)]
+
+    def _searched(self, tolerance: int | None) -> int:
+        return int(self._logs(tolerance).mean(axis=(0, 2)).argmin())
 
     def headroom(self, tolerance: int | None = None) -> float:
         """Predicted time with the best setting for every single problem, over that with `grid_searched`.
@@ -136,7 +138,7 @@ class MultigridTraining:
         No choice among the settings of the grid can do better on these problems.
         """
         logs = self._logs(tolerance)
-        return float(np.exp((logs.min(axis=1) - logs[:, logs.mean(axis=(0, 2)).argmin()]).mean()))
+        return float(np.exp((logs.min(axis=1) - logs[:, self._searched(tolerance)]).mean()))
 
     def _logs(self, tolerance: int | None) -> np.ndarray:
         hard = self.features[:, [FEATURES.index("uncoarsened"), FEATURES.index("jumps")]].any(axis=1)
@@ -145,14 +147,15 @@ class MultigridTraining:
 
     def policy(self) -> tuple[Policy, dict[str, float]]:
         """The trained policy, and what it costs against the best member on the training problems."""
-        seconds = np.concatenate([self.table, self.refined], axis=1)
-        chosen = greedy_portfolio(seconds, self.members)
+        seconds, candidates = np.concatenate([self.table, self.refined], axis=1), self.candidates()
+        searched = [self._searched(t) for t in range(len(TOLERANCES))]
+        chosen = greedy_portfolio(seconds, self.members, searched)
+        members, usual = [candidates[c] for c in chosen], [chosen.index(s) for s in searched]
         seconds = seconds[:, chosen]
-        ridge, margin, left_out = choose_penalty(self.features, seconds, self.groups)
-        coefficients = fit_predictor(self.features, seconds, ridge, margin)
-        candidates = self.candidates()
+        ridge, margin, left_out = choose_penalty(members, self.features, seconds, usual, self.groups)
+        coefficients = fit_predictor(self.features, seconds, usual, ridge)
         notes = {"ridge": ridge, "margin": margin, "regret_left_out": float(np.expm1(left_out))}
-        return pack([candidates[c] for c in chosen], coefficients), notes
+        return pack(members, coefficients, usual, margin), notes
 
     def state(self) -> Any:
         evolution = None if self.evolution is None else self.evolution.state()
@@ -209,7 +212,8 @@ def train_multigrid(
     problems : list of (str, Problem), optional
         What to train on, each with the name of its family; by default `training_problems`.
     members : int
-        Largest number of parameter sets in the portfolio.
+        Largest number of parameter sets in the portfolio; those that are best on average for one of the
+        tolerances are in it anyway.
     generations : int
         Of the evolution strategy of each class of problems; 0 keeps the settings of the grid.
     seed : int
