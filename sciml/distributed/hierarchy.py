@@ -369,17 +369,13 @@ class Below(Multigrid):
         self._vectors = SimpleNamespace(levels=[None] * self.index + vectors)
 
     def cycle_from(self, b: np.ndarray) -> np.ndarray:
-        """One cycle on these levels; the result is valid until the next call."""
+        """A cycle on these levels, twice for W, as PETSc visits its coarsest level once.
+
+        The result is valid until the next call.
+        """
         own = self._vectors.levels[self.index]
         own.b[:] = b
         self._coarse_cycle(self.index, self._vectors)
-        if self.cycle == "W" and 0 < self.index < len(self.levels) - 1:
-            # The second visit, on what the first has left; PETSc visits its coarsest level once.
-            first = own.x.copy()
-            self._residual_coarse(self.index, self._vectors)
-            own.b[:] = own.r
-            self._coarse_cycle(self.index, self._vectors)
-            own.x += first
         return own.x
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.linalg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciml.backends.threads import use_threads
 from sciml.preconditioners.multigrid import Multigrid
-from sciml.problems import jump_coefficient
+from sciml.problems import jump_coefficient, poisson
 
 from .grid_systems import SINGULAR, SYSTEMS, GridSystem, random_medium
 
@@ -184,3 +185,21 @@ def test_pickle():
     M = Multigrid(system)
     b = system.rhs()
     assert np.array_equal(pickle.loads(pickle.dumps(M)).matvec(b), M.matvec(b))
+
+
+def test_a_w_cycle_on_arrays_of_another_library():
+    """Symmetric and positive definite like a V-cycle, and better conditioned where deep levels are poor."""
+    torch = pytest.importorskip("torch")
+    A = poisson((16, 16), obstacles="walls", backend="torch").A
+    settings = {"smooth_from": None, "coarsest_size": 3, "coarse_scaling": 0.6}
+    identity = torch.eye(A.shape[0], dtype=torch.float64)
+    condition = {}
+    for cycle in ("V", "W"):
+        M = Multigrid(A, cycle=cycle, **settings)
+        assert len(M.levels) >= 4
+        B = np.array([(M @ e.reshape(A.in_shape)).ravel().numpy() for e in identity])
+        assert np.abs(B - B.T).max() <= 3e-6 * np.abs(B).max()
+        values = scipy.linalg.eigh(A.tocsr().toarray(), np.linalg.inv(0.5 * (B + B.T)), eigvals_only=True)
+        assert values[0] > 0
+        condition[cycle] = values[-1] / values[0]
+    assert condition["W"] < 0.95 * condition["V"]

@@ -35,7 +35,7 @@ class _Level:
 
 
 class ArrayCycle:
-    """A V-cycle on flat arrays of the operator's backend.
+    """A cycle on flat arrays of the operator's backend.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class ArrayCycle:
 
     def __init__(self, M: Multigrid, A: Any):
         backend, place = A.backend, A._device
-        self._dtype = M.dtype.name
+        self._dtype, self._twice = M.dtype.name, M.cycle == "W"
         self.levels: list[_Level] = []
 
         def put(values: np.ndarray) -> Array:
@@ -99,12 +99,14 @@ class ArrayCycle:
         last = depth == len(self.levels) - 1
         if last and self._coarsest is not None:
             return self._coarsest @ b
-        level = self.levels[depth]
-        x = self._smooth(level, b * 0, b, zero=True)
-        if not last:
-            r = b - level.apply(x)
-            x = x + level.prolongation @ self._cycle(depth + 1, level.restriction @ r)
-        return self._smooth(level, x, b)
+        level, x = self.levels[depth], b * 0
+        for visit in range(2 if self._twice and depth > 1 and not last else 1):
+            x = self._smooth(level, x, b, zero=visit == 0)
+            if not last:
+                r = b - level.apply(x)
+                x = x + level.prolongation @ self._cycle(depth + 1, level.restriction @ r)
+            x = self._smooth(level, x, b)
+        return x
 
     @staticmethod
     def _smooth(level: _Level, x: Array, b: Array, zero: bool = False) -> Array:

@@ -107,13 +107,13 @@ class CompiledCycle(Parameters):
         self._smooth_grid(smoothers.PROLONG if self.levels else smoothers.PLAIN, r[:0], 1.0, work, dots)
         return work.x
 
-    def _smooth_coarse(self, index: int, work, backward: bool) -> None:
-        """Smooth from a zero guess, or (backward) its adjoint from the x at hand."""
+    def _smooth_coarse(self, index: int, work, backward: bool, from_zero: bool) -> None:
+        """Sweeps from a zero guess or from the x at hand; the backward ones are the adjoint of the others."""
         level, v = self.levels[index], work.levels[index]
         if isinstance(level, BlockLevel):
-            self._smooth_blocks(level, v, work, backward)
+            self._smooth_blocks(level, v, work, backward, from_zero)
             return
-        if not backward:
+        if from_zero:
             v.x[:] = 0
         omega = np.float32(self._omega(index + 1))
         A = (level.indptr, level.indices, level.data)
@@ -140,8 +140,8 @@ class CompiledCycle(Parameters):
                     grain=GRAIN_PASS,
                 )  # fmt: skip
 
-    def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool) -> None:
-        kind = smoothers.PLAIN if backward else smoothers.ZERO
+    def _smooth_blocks(self, level: BlockLevel, v, work, backward: bool, from_zero: bool) -> None:
+        kind = smoothers.ZERO if from_zero else smoothers.PLAIN
         self._relax(
             self._block_stencil, level.grain, self._sweeps(1), kind, int(backward), v, work.nothing, 1.0,
             self._omega(1), work, level.extras, work.nothing,
@@ -159,27 +159,20 @@ class CompiledCycle(Parameters):
             parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_PASS)
 
     def _coarse_cycle(self, index: int, work) -> None:
-        """Approximately solve ``A x = b`` on sparse level `index`, from x = 0."""
-        v = work.levels[index]
-        if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
+        """Approximately solve ``A x = b`` on coarse level `index`, from x = 0; W goes on from the result."""
+        v, last = work.levels[index], len(self.levels) - 1
+        if index == last and self.coarsest.inverse is not None:
             csr.dense_product(self.coarsest.inverse, v.b, v.x)
             return
-        self._smooth_coarse(index, work, False)
-        if index < len(self.levels) - 1:
-            c = work.levels[index + 1]
-            hop = self.transfers[index]
-            self._residual_coarse(index, work)
-            hop.restrict(v.r, c.b)
-            self._coarse_cycle(index + 1, work)
-            if self.cycle == "W" and index + 1 < len(self.levels) - 1:
-                # B + B (I - A B): a second visit on what the first has left.
-                first = c.x.copy()
-                self._residual_coarse(index + 1, work)
-                c.b[:] = c.r
+        for visit in range(2 if self.cycle == "W" and 0 < index < last else 1):
+            self._smooth_coarse(index, work, backward=False, from_zero=visit == 0)
+            if index < last:
+                c, hop = work.levels[index + 1], self.transfers[index]
+                self._residual_coarse(index, work)
+                hop.restrict(v.r, c.b)
                 self._coarse_cycle(index + 1, work)
-                c.x += first
-            hop.prolong(c.x, v.x)
-        self._smooth_coarse(index, work, True)
+                hop.prolong(c.x, v.x)
+            self._smooth_coarse(index, work, backward=True, from_zero=False)
 
 
 class Vectors:

@@ -48,7 +48,7 @@ class Multigrid(CompiledCycle, BaseOperator):
         Smoothing sweeps before and after the coarse correction, one per level (the last repeats). More on the
         small deep levels cost next to nothing and keep iterations from growing with size.
     cycle : {"V", "W"}
-        W visits every level below the first coarse one twice as often as the one above it.
+        W visits every level below the first coarse one, but the last, twice as often as the one above it.
     coarse_scaling : float or sequence of float
         Factor of the Galerkin operator of piecewise constant interpolation; 1/2 is Braess' over-correction.
         From the third coarse level on a W-cycle takes at least 0.55: with more over-correction two visits
@@ -320,19 +320,21 @@ class Multigrid(CompiledCycle, BaseOperator):
             total = cells * (load + q + 4 + restriction + sweep)
         else:
             total = cells * (load + zero + restriction + (2 * sweeps - 1) * sweep)
+        visits = 1
         for index, level in enumerate(self.levels):
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
-                total += self.coarsest.inverse.nbytes
+                total += visits * self.coarsest.inverse.nbytes
                 continue
+            visits *= 2 if self.cycle == "W" and 0 < index < len(self.levels) - 1 else 1
             passes = 2 * self._sweeps(index + 1)
             if isinstance(level, BlockLevel):
                 matrix = 16 * level.q.size + 8 * level.extras[9].size
                 passes = 2 if fused else passes
             else:
                 matrix = level.nnz * 8 + level.n * 8
-            total += passes * (matrix + 16 * level.n) + matrix + 12 * level.n
+            total += visits * (passes * (matrix + 16 * level.n) + matrix + 12 * level.n)
             if index < len(self.transfers):
-                total += self.transfers[index].nbytes + 12 * level.n
+                total += visits * (self.transfers[index].nbytes + 12 * level.n)
         return int(total)
 
     @property
