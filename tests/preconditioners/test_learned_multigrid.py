@@ -179,7 +179,7 @@ def test_a_promise_below_the_margin_changes_nothing():
     coefficients[2, 0] = -0.05
     policy = {**arrays, "coefficients": coefficients, "usual": np.array([1.0, 0.0, 1.0])}
     f = np.zeros(len(FEATURES))
-    wary, eager = (Policy(**policy, margin=np.array([m])) for m in (0.06, 0.04))
+    wary, eager = (Policy(**policy | {"margin": np.array([m])}) for m in (0.06, 0.04))
     assert [wary.choose(f, rtol) for rtol in (0.5, 1e-2, 1e-3 / 2, 1e-4, 1e-6, 1e-12)] == [1, 1, 0, 0, 1, 1]
     assert [eager.choose(f, rtol) for rtol in (1e-2, 1e-4, 1e-6)] == [2, 2, 2]
 
