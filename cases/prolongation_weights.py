@@ -35,9 +35,9 @@ from sciml.preconditioners import Multigrid
 from sciml.problems import Problem
 
 FAMILIES = ("balls", "walls", "channels", "porous")
-CELLS = {"small": 12, "paper": 20}
+CELLS = {"small": 12, "paper": 16}
 GEOMETRIES = {"small": 2, "paper": 5}
-EVALUATIONS = {"small": 40, "paper": 1500}
+EVALUATIONS = {"small": 40, "paper": 1000}
 UNSEEN = 10_000
 """Number of the first geometry that no search sees."""
 
