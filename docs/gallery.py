@@ -28,7 +28,7 @@ AT_A_TIME = 2
 """Cases that run beside each other."""
 
 TOPICS = {
-    "Poisson problems and flow": ("poisson", "distributed", "smoke", "learned_multigrid", "dcd"),
+    "Poisson problems and flow": ("poisson", "distributed", "smoke", "learned_multigrid", "prolong", "dcd"),
     "Parameters learned online": ("sor", "heat", "choice"),
     "Constraints, games, saddle points": ("matrix", "saddle", "obstacle", "nnls"),
     "Images from few data": ("mri", "rim"),

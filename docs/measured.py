@@ -81,6 +81,13 @@ TABLES = {
          "grid-searched s": "grid-searched, s", "learned s": "learned, s",
          "learned / grid-searched": "seconds, learned / grid-searched"},
     ),
+    "prolongation": Shown(
+        "prolongation_weights_paper", "iterations to 1e-6",
+        {"family": "geometry", "constant, unseen": "constant interpolation, it.", "spread": "best spread",
+         "spread, unseen": "with it, it.", "by pattern, unseen": "weights and spreads by pattern, it.",
+         "by pattern, seen": "the same, on geometries of the search, it.",
+         "constant, seen": "constant there, it."},
+    ),
     "smoke": Shown(
         "smoke_plume_paper", "pressure solves",
         {"grid": "grid", "method": "method", "steps": "steps measured",

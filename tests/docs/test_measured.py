@@ -11,7 +11,7 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = [
     "performance.md", "tutorial_preconditioner.md", "first_steps.md", "limits.md", "pinn.md",
-    "pinn_sampling.md", "medida.md", "learned.md", "rim.md",
+    "pinn_sampling.md", "medida.md", "learned.md", "learned_multigrid.md", "rim.md",
 ]  # fmt: skip
 
 
