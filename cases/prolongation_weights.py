@@ -8,10 +8,10 @@ product the cycle stays symmetric and positive definite for any weights that are
 
 They are searched by an evolution strategy (CMA-ES), for each family of geometries by itself, together with
 the scale of the coarse correction. So that nothing else is in the way, the coarse problem is solved exactly,
-and interpolation may be as dear as it likes: `LearnedMultigrid` could hardly gain more by
-it than is gained here. The competitors have one weight for all and the best scale of a grid, constant
-interpolation one, the best of four spreads the other; the search begins at the better of the two. Iterations
-of CG to 1e-6 count in fractions, on five geometries that the search saw and on as many that it did not.
+and interpolation may be as dear as it likes: what is saved here is before its price. The competitors have one
+weight for all and the best scale of a grid, constant interpolation one, the best of four spreads the other;
+the search begins at the better of the two. Iterations of CG to 1e-6 count in fractions, on five geometries
+that the search saw and on as many that it did not.
 
 Claims: interpolation by pattern saves a twentieth of the iterations on geometries that the search did not
 see, against constant interpolation.

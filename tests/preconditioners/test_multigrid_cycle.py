@@ -203,3 +203,13 @@ def test_a_w_cycle_on_arrays_of_another_library():
         assert values[0] > 0
         condition[cycle] = values[-1] / values[0]
     assert condition["W"] < 0.95 * condition["V"]
+
+
+def test_visits_of_a_w_cycle_are_counted():
+    """Twice for every level between the first coarse one and the last; each of them moves its bytes twice."""
+    A = poisson((64, 64), obstacles="walls").A
+    V, W = (Multigrid(A, cycle=c, coarsest_size=3, coarse_scaling=0.6, smooth_from=None) for c in "VW")
+    last = len(W.levels) - 1
+    assert [W.visits(index) for index in range(last + 1)] == [1, *[2] * (last - 1), 1]
+    assert {V.visits(index) for index in range(last + 1)} == {1}
+    assert V.bytes_per_cycle() < W.bytes_per_cycle() < 2 * V.bytes_per_cycle()

@@ -63,8 +63,7 @@ def cycle_work(M: Multigrid) -> np.ndarray:
     entries, calls, visits = 0.0, 4.0 + 4 * M._sweeps(0), 1.0
     last = len(M.levels) - 1
     for index, level in enumerate(M.levels):
-        if M.cycle == "W" and 0 < index < last:
-            visits *= 2
+        visits *= M.visits(index)
         if index == last and M.coarsest.inverse is not None:
             entries += visits * M.coarsest.inverse.size
             calls += visits

@@ -25,13 +25,14 @@ __all__ = ["ArrayCycle"]
 
 @dataclass
 class _Level:
-    """``A`` (a callable), inverse diagonal, transfer to the next level, the smoother's recursion."""
+    """``A`` (a callable), inverse diagonal, transfer to the next level, the smoother's recursion, visits."""
 
     apply: Any
     inverse_diagonal: Array
     coefficients: list[tuple[float, float]]
     prolongation: Any = None
     restriction: Any = None
+    visits: int = 1
 
 
 class ArrayCycle:
@@ -47,7 +48,7 @@ class ArrayCycle:
 
     def __init__(self, M: Multigrid, A: Any):
         backend, place = A.backend, A._device
-        self._dtype, self._twice = M.dtype.name, M.cycle == "W"
+        self._dtype = M.dtype.name
         self.levels: list[_Level] = []
 
         def put(values: np.ndarray) -> Array:
@@ -75,7 +76,7 @@ class ArrayCycle:
             bound = float((abs(csr) @ np.ones(csr.shape[0]) * inverse).max(initial=1.0))  # Gershgorin
             held = matrix(csr)
             coefficients = chebyshev_coefficients(2 * M._sweeps(depth), bound)
-            level = _Level(held.__matmul__, put(inverse), coefficients)
+            level = _Level(held.__matmul__, put(inverse), coefficients, visits=M.visits(depth - 1))
             if P is not None:
                 level.prolongation, level.restriction = matrix(P), matrix(P.T.tocsr())
             self.levels.append(level)
@@ -100,7 +101,7 @@ class ArrayCycle:
         if last and self._coarsest is not None:
             return self._coarsest @ b
         level, x = self.levels[depth], b * 0
-        for visit in range(2 if self._twice and depth > 1 and not last else 1):
+        for visit in range(level.visits):
             x = self._smooth(level, x, b, zero=visit == 0)
             if not last:
                 r = b - level.apply(x)

@@ -158,13 +158,17 @@ class CompiledCycle(Parameters):
             A = (level.indptr, level.indices, level.data)
             parallel(csr.residual, level.n, *A, v.b, v.x, v.r, grain=GRAIN_PASS)
 
+    def visits(self, index: int) -> int:
+        """Of coarse level `index`, for every visit of the level above it."""
+        return 2 if self.cycle == "W" and 0 < index < len(self.levels) - 1 else 1
+
     def _coarse_cycle(self, index: int, work) -> None:
         """Approximately solve ``A x = b`` on coarse level `index`, from x = 0; W goes on from the result."""
         v, last = work.levels[index], len(self.levels) - 1
         if index == last and self.coarsest.inverse is not None:
             csr.dense_product(self.coarsest.inverse, v.b, v.x)
             return
-        for visit in range(2 if self.cycle == "W" and 0 < index < last else 1):
+        for visit in range(self.visits(index)):
             self._smooth_coarse(index, work, backward=False, from_zero=visit == 0)
             if index < last:
                 c, hop = work.levels[index + 1], self.transfers[index]

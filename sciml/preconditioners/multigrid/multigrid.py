@@ -325,7 +325,7 @@ class Multigrid(CompiledCycle, BaseOperator):
             if index == len(self.levels) - 1 and self.coarsest.inverse is not None:
                 total += visits * self.coarsest.inverse.nbytes
                 continue
-            visits *= 2 if self.cycle == "W" and 0 < index < len(self.levels) - 1 else 1
+            visits *= self.visits(index)
             passes = 2 * self._sweeps(index + 1)
             if isinstance(level, BlockLevel):
                 matrix = 16 * level.q.size + 8 * level.extras[9].size
