@@ -32,7 +32,8 @@ class Smoke:
     smoke : ndarray
         Concentration in cells, zero in solids.
     pressure : ndarray
-        Times ``Δt`` over density, zero in solids: the guess for the next solve.
+        Times ``Δt`` over density, zero in solids. The guess for the next solve, where cells that come free
+        take the value of the nearest fluid cell.
     solid : ndarray of bool
         Where the obstacles are.
     projected : Projected or None
@@ -164,7 +165,11 @@ class SmokeSimulation:
         add_buoyancy(velocity, extend(smoke, solid), dt * self.buoyancy)
         if self.confinement:
             add_confinement(grid, velocity, dt * self.confinement)
-        velocity, projected = self.project(velocity, solid, solid_velocity, u.pressure)
+        guess = u.pressure
+        if np.any(u.solid & ~solid):
+            # A zero in the cells that come free would be a jump, and the guess worse than none at all.
+            guess = extend(guess, u.solid)
+        velocity, projected = self.project(velocity, solid, solid_velocity, guess)
         return Smoke(velocity, smoke, np.where(solid, 0.0, projected.result.x), solid, projected)
 
 
