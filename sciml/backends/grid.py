@@ -85,10 +85,10 @@ class Grid:
         """Length of a work vector: the cells and one row of zeros."""
         return self.cells + self.shape[2]
 
-    def enclose(self, v: np.ndarray) -> tuple[np.ndarray, int]:
+    def enclose(self, v: np.ndarray, out: np.ndarray | None = None) -> tuple[np.ndarray, int]:
         """`v` as a work vector of the kernels, which read zeros beyond the box and in cells without an
-        unknown; and in how many of the latter `v` is not zero."""
-        padded = np.empty(self.padded, v.dtype)
+        unknown; and in how many of the latter `v` is not zero. Written to `out` where that is given."""
+        padded = np.empty(self.padded, v.dtype) if out is None else out
         padded[self.cells :] = 0
         flat, none = np.ascontiguousarray(v).reshape(-1), self.q.dtype.type(self.none)
         return padded, sum(parallel(codes.enclose, self.cells, flat, padded, self.q, none, grain=GRAIN_CELLS))

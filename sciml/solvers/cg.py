@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 from ..backends.namespace import Array, norm2, vdot
@@ -82,7 +83,10 @@ def cg(
     def iterate(system: System) -> Status | None:
         nonlinear = system.M is not None and "linear" not in system.M.properties
         use_flexible = nonlinear if flexible is None else flexible
-        return iterate_until_verified(system, lambda r, norm: _sweep(system, r, norm, use_flexible))
+        updates = _updates(system, use_flexible)
+        return iterate_until_verified(
+            system, lambda r, norm: _sweep(system, updates, r, norm, use_flexible), updates.first_residual
+        )
 
     rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     return run("cg", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
@@ -94,8 +98,15 @@ class Updates:
     `GridUpdates` is the fused form for Poisson grids; the iteration in `_sweep` is written once for both.
     """
 
-    def __init__(self, system: System, r: Array):
-        self._system, self.r = system, r
+    first_residual: Callable[[], tuple[Array, float]] | None = None
+    """See `iterate_until_verified`."""
+
+    def __init__(self, system: System):
+        self._system = system
+
+    def begin(self, r: Array, norm: float) -> None:
+        """Start, or start again, from the residual `r`."""
+        self.r = r
         self._z: Any = None
         self._p: Any = None
         self._Ap: Any = None
@@ -126,18 +137,20 @@ class Updates:
         """Bring ``system.x`` up to date, where the iterate is kept elsewhere."""
 
 
-def _updates(system: System, r: Array, norm: float, flexible: bool) -> Any:
+def _updates(system: System, flexible: bool) -> Any:
     A = system.A
     if isinstance(A, PoissonOperator) and A.compiled_for(system.b) and not flexible:
         from .cg_grid import GridUpdates  # loads compiled kernels
 
-        return GridUpdates(system, r, norm)
-    return Updates(system, r)
+        return GridUpdates(system)
+    return Updates(system)
 
 
-def _sweep(system: System, r: Array, norm: float, flexible: bool) -> tuple[Status | None, float]:
+def _sweep(
+    system: System, updates: Any, r: Array, norm: float, flexible: bool
+) -> tuple[Status | None, float]:
     """Iterate from residual `r` until `System.record` or a breakdown ends it."""
-    updates = _updates(system, r, norm, flexible)
+    updates.begin(r, norm)
     rho_old: float | None = None
     r_old = None
     while True:

@@ -7,6 +7,7 @@ geometry a cell costs less than writing and reading back eight.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,35 +27,43 @@ class GridUpdates:
     zero in cells without an unknown, so that the stencil needs no mask.
     """
 
-    def __init__(self, system: System, r: np.ndarray, norm: float):
+    def __init__(self, system: System):
         self._system = system
         self._grid = grid = system.A.kernel_grid
         dtype = system.b.dtype
         self._stencil = grid.stencil(dtype)
-        self._r, held = grid.enclose(r)
-        if system.x_is_zero:
-            self._x = np.zeros(grid.padded, dtype)
-        else:
-            self._x, held_by_x = grid.enclose(system.x)
-            held += held_by_x
-        self._p = np.zeros(grid.padded, dtype)
+        x_is_zero = system.x_is_zero
+        self._x = np.zeros(grid.padded, dtype) if x_is_zero else grid.enclose(system.x)[0]
+        self._r, self._p = np.zeros(grid.padded, dtype), np.zeros(grid.padded, dtype)
         self._sums = np.zeros(grid.shape[0])
         self._fused = system.M is not None and system.M.in_shape == system.A.in_shape
         self._z: np.ndarray = self._r
         self._factor = 1.0
         self._paired = False
-        # Cells without an unknown carry s x = b, which is solved here once and for all.
+        # Cells without an unknown carry s x = b, which `settle` solves; until then they have a residual.
         self._outside: np.ndarray | None = None
-        if held:
-            self._blank = grid.blank()
-            outside = r.reshape(-1)[self._blank] / dtype.type(system.A.diagonal_table[-1])
-            if not system.x_is_zero:
-                outside += system.x.reshape(-1)[self._blank]
-            self._outside = outside if np.any(outside) else None
-            norm = norm2(self._r)
-        self._norm = norm
+        self._defect = 0.0
+        if grid.unknowns < grid.cells:
+            self._blank, s = grid.blank(), dtype.type(system.A.diagonal_table[-1])
+            b = system.b.reshape(-1)[self._blank]
+            self._defect = norm2(b if x_is_zero else b - s * system.x.reshape(-1)[self._blank])
+            self._outside = b / s if np.any(b) else None
         if dtype == np.float64:
             system.recompute = self.recompute
+
+    @property
+    def first_residual(self) -> Callable[[], tuple[np.ndarray, float]] | None:
+        """See `iterate_until_verified`."""
+        return self._system.recompute
+
+    def begin(self, r: np.ndarray, norm: float) -> None:
+        """Start, or start again, from the residual `r`."""
+        if r.base is self._p:  # as `recompute` left it
+            self._r, self._p = self._p, self._r
+        else:
+            self._grid.enclose(r, out=self._r)
+        self._norm = norm2(self._r) if self._defect else norm
+        self._defect = 0.0
 
     @property
     def r(self) -> np.ndarray:
@@ -109,4 +118,4 @@ class GridUpdates:
         """``b − A x`` and its norm, from the iterate alone; written over `p`, which a restart discards."""
         grid, b = self._grid, np.ascontiguousarray(self._system.b).reshape(-1)
         sums = parallel(stencil.residual, grid.shape[0], self._x, b, self._p, self._stencil, grain=grid.grain)
-        return self._view(self._p), math.sqrt(sum(sums))
+        return self._view(self._p), math.hypot(math.sqrt(sum(sums)), self._defect)

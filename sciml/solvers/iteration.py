@@ -178,16 +178,25 @@ class System:
 
 
 def iterate_until_verified(
-    system: System, sweep: Callable[[Array, float], tuple[Status | None, float]]
+    system: System,
+    sweep: Callable[[Array, float], tuple[Status | None, float]],
+    residual: Callable[[], tuple[Array, float]] | None = None,
 ) -> Status | None:
     """Run ``sweep(r, norm) -> (status, norm)`` from the true residual until a claim of convergence holds.
 
     A claim that the recomputed residual does not confirm restarts `sweep` from that residual; once this
     no longer halves the residual, working precision is exhausted: STAGNATED. `sweep` must not write to `r`,
-    which is `b` itself where ``x = 0``.
+    which is `b` itself where ``x = 0``. `residual` gives the residual of a first guess and its norm faster
+    than `System.residual`.
     """
-    r = system.b if system.x_is_zero else system.residual()
-    norm = system.norm_b * system.scale if system.x_is_zero else norm2(r)
+    if system.x_is_zero:
+        r, norm = system.b, system.norm_b * system.scale
+    elif residual is not None:
+        system.matvecs += 1
+        r, norm = residual()
+    else:
+        r = system.residual()
+        norm = norm2(r)
     status = system.record(norm)
     best_claim = math.inf
     while True:

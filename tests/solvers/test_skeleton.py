@@ -97,6 +97,27 @@ def test_history_starts_at_the_initial_residual_and_ends_at_the_verified_one(nam
     assert history[-1] == result.residual_norm <= result.tolerance < history[-2]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("maxiter", [0, 1, None])
+def test_cells_without_an_unknown_count_in_every_residual(dtype, maxiter, b):
+    """The fused updates leave them out of their work vectors; `b` and the guess may hold anything there."""
+    cells = np.zeros(SHAPE, bool)
+    cells[2:4, 3:5] = True
+    A = PoissonOperator(SHAPE, cells=cells, dtype=dtype)
+    x0 = np.random.default_rng(4).standard_normal(SHAPE).astype(dtype)
+    b = b.astype(dtype)
+    for guess in (x0, np.zeros_like(x0), None):
+        result = sciml.cg(A, b, x0=guess, rtol=1e-5, maxiter=maxiter, on_failure="ignore")
+        first = b if guess is None else b - A @ guess
+        assert result.residual_history[0] == pytest.approx(np.linalg.norm(first), rel=1e-5)
+        assert result.residual_norm == pytest.approx(np.linalg.norm(b - A @ result.x), rel=1e-2)
+        assert result.converged == (maxiter is None)
+    exact = sciml.cg(A, b, rtol=1e-5).x
+    assert sciml.cg(A, b, x0=exact, rtol=1e-4).iterations == 0
+    off = exact + cells
+    assert sciml.cg(A, b, x0=off, rtol=1e-4).iterations > 0
+
+
 def test_zero_right_hand_side(name, A, b):
     for x0 in (None, b):
         result = run(name, A, 0 * b, x0=x0)
