@@ -23,8 +23,9 @@ __all__ = ["Coarsest", "SparseLevel", "Transfer", "coarsest_solve", "next_level"
 GRAIN_ROWS = 1_500
 """Fewer rows than these are not worth waking another thread for when they are made, at 0.3 µs or so each."""
 
-GRAIN_PASS = 6_000
-"""Nor are fewer than these when they are swept or multiplied, at 10 ns or so each."""
+GRAIN_PASS = 12_000
+"""Nor are fewer than these when they are swept or multiplied, at 10 ns or so each: waking a thread of a
+virtual machine takes 80 µs and more."""
 
 
 DOMINANT = 0.7
