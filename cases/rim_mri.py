@@ -6,9 +6,9 @@ seen (T2), under three masks. The scans, the baselines and the choice of their s
 the baselines are chosen on validation scans. Quality is measured within the head and over the whole slice.
 
 Small judges the weights that ship with the package. Paper first trains every variant from three seeds, on
-windows of 64 x 64 pixels, resuming from what is in `--weights FOLDER`: five to six hours of one core. Each
-variant has updates, a learning rate and a mixture of masks of its own, chosen by validation: 5 to 16 minutes
-of one core a network, and an hour for the recipe of the shipped one, whose first seed is that network.
+windows of 64 x 64 pixels, resuming from what is in `--weights FOLDER`: three to six hours of one core. Each
+variant has updates, a learning rate and a mixture of masks of its own, chosen by validation: 3 to 16 minutes
+of one core a network, and up to an hour for the recipe of the shipped one, whose first seed is that network.
 `--variants`, `--seeds`, `--steps` and `--device` choose a part of it (several runs can fill one folder), and
 `--shipped` judges the shipped weights alone.
 
