@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 from ..backends.namespace import Array, norm2, vdot
@@ -84,9 +83,7 @@ def cg(
         nonlinear = system.M is not None and "linear" not in system.M.properties
         use_flexible = nonlinear if flexible is None else flexible
         updates = _updates(system, use_flexible)
-        return iterate_until_verified(
-            system, lambda r, norm: _sweep(system, updates, r, norm, use_flexible), updates.first_residual
-        )
+        return iterate_until_verified(system, lambda r, norm: _sweep(system, updates, r, norm, use_flexible))
 
     rules: dict[str, Any] = {"rtol": rtol, "atol": atol, "maxiter": maxiter, "callback": callback}
     return run("cg", iterate, A, b, x0=x0, M=M, on_failure=on_failure, **rules)
@@ -97,9 +94,6 @@ class Updates:
 
     `GridUpdates` is the fused form for Poisson grids; the iteration in `_sweep` is written once for both.
     """
-
-    first_residual: Callable[[], tuple[Array, float]] | None = None
-    """See `iterate_until_verified`."""
 
     def __init__(self, system: System):
         self._system = system

@@ -7,7 +7,6 @@ geometry a cell costs less than writing and reading back eight.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -50,11 +49,6 @@ class GridUpdates:
             self._outside = b / s if np.any(b) else None
         if dtype == np.float64:
             system.recompute = self.recompute
-
-    @property
-    def first_residual(self) -> Callable[[], tuple[np.ndarray, float]] | None:
-        """See `iterate_until_verified`."""
-        return self._system.recompute
 
     def begin(self, r: np.ndarray, norm: float) -> None:
         """Start, or start again, from the residual `r`."""

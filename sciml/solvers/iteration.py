@@ -178,22 +178,19 @@ class System:
 
 
 def iterate_until_verified(
-    system: System,
-    sweep: Callable[[Array, float], tuple[Status | None, float]],
-    residual: Callable[[], tuple[Array, float]] | None = None,
+    system: System, sweep: Callable[[Array, float], tuple[Status | None, float]]
 ) -> Status | None:
     """Run ``sweep(r, norm) -> (status, norm)`` from the true residual until a claim of convergence holds.
 
     A claim that the recomputed residual does not confirm restarts `sweep` from that residual; once this
     no longer halves the residual, working precision is exhausted: STAGNATED. `sweep` must not write to `r`,
-    which is `b` itself where ``x = 0``. `residual` gives the residual of a first guess and its norm faster
-    than `System.residual`.
+    which is `b` itself where ``x = 0``.
     """
     if system.x_is_zero:
         r, norm = system.b, system.norm_b * system.scale
-    elif residual is not None:
+    elif system.recompute is not None:
         system.matvecs += 1
-        r, norm = residual()
+        r, norm = system.recompute()
     else:
         r = system.residual()
         norm = norm2(r)

@@ -263,6 +263,11 @@ def test_the_page_of_the_rim_says_the_same(records):
     assert max(others) < min(longest) / 3  # as the page of limits says
     assert [len(longest), len(others) / (len(updates) - 1)] == [3, 3]  # seeds
     minutes = f"{min(others) / 60:.0f} to {max(others) / 60:.0f} minutes of one core"
+    recipe_minutes = f"{min(longest) / 60:.0f} to {max(longest) / 60:.0f} minutes for the recipe"
+
+    def training(name):
+        return sum(row["training seconds"] for row in trainings if row["variant"] == name)
+
     behind_cs = -claimed("RIM IndRNN cg over l1-wavelet CS, least (dB)")
     larger = lines["CIRIM IndRNN learned"]["seconds"] / lines["RIM IndRNN cg"]["seconds"]
     ahead = {c: -behind(records, c) for c in ("random lines 4x", "noise 3 %")}
@@ -282,6 +287,8 @@ def test_the_page_of_the_rim_says_the_same(records):
         f"the mean of the three seeds it is {claimed(recipe + ' (dB)'):.1f} and "
         f"{claimed(recipe + ', equispaced'):.1f} dB",
         minutes,
+        recipe_minutes,
+        f"with {training('RIM IndRNN cg') / training('RIM IndRNN learned'):.1f} of the training time",
         f"after {updates['RIM IndRNN cg']:,} updates, is {min(regular):.1f} to {max(regular):.1f} dB ahead "
         f"of a learned step after {updates['RIM IndRNN learned']:,} under regular lines",
         f"and {min(incoherent):.1f} to {max(incoherent):.1f} dB under Gaussian masks",
