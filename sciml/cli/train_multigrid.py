@@ -23,8 +23,8 @@ def multigrid(
     shapes: Annotated[
         str | None,
         typer.Option(
-            help="grids to train on, comma-separated; by default 32x32x32, 64x64x64 and 256x256, and "
-            "128x128x128 and 512x512 with constant coefficients"
+            help="grids to train on, comma-separated; by default 32x32x32, 64x64x64, 256x256 and "
+            "512x512, and 128x128x128 with constant coefficients"
         ),
     ] = None,
     instances: Annotated[int, typer.Option(min=1, help="problems of each family and shape")] = 1,
@@ -32,7 +32,7 @@ def multigrid(
         list[Path] | None,
         typer.Option(help=".npy file, true in solid cells: a geometry of your own; repeat for several"),
     ] = None,
-    members: Annotated[int, typer.Option(min=1, help="parameter sets to choose from, at most")] = 5,
+    members: Annotated[int, typer.Option(min=1, help="parameter sets to choose from, at most")] = 8,
     generations: Annotated[int, typer.Option(min=0, help="of evolution for each class of problems")] = 4,
     calibrate: Annotated[bool, typer.Option(help="measure the rates of this machine first")] = False,
     seed: Seed = 0,

@@ -252,7 +252,7 @@ def next_level(level: Level, depth: int, M: Parameters) -> Level | None:
     `depth` is that of `level`: 1 for the first coarse level.
     """
     comm = world(level.A.comm)
-    factors = level.blocks.factors()
+    factors, damping = M._coarser(depth, level.blocks.shape, level.blocks.weights)
     if max(factors) == 1:
         return None
     blocks = level.blocks.coarsened(factors)
@@ -268,10 +268,8 @@ def next_level(level: Level, depth: int, M: Parameters) -> Level | None:
     if total == 0 or total > STALLED * level.unknowns:
         return None
     P = _constant(level.A, agg, coarse, offset, total)
-    smooth = M._smooth_from is not None and depth >= M._smooth_from
-    mass = None
+    mass, smooth = None, damping > 0.0
     if smooth:
-        damping = M._damping(depth - (M._smooth_from or 0))
         P = _without_history(_smoothing(level.A, local, agg, damping, M.strength).matMult(P))
         A = _without_history(level.A.ptap(P))
     else:

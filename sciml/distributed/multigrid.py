@@ -93,12 +93,15 @@ class DistributedMultigrid:
         unit = A.local.kernel_grid.unit
         level = first_level(A, M)
         self.levels = [level]
-        while level.unknowns > self._redundant_size and level.blocks.divisible(level.blocks.factors()):
+        while level.unknowns > self._redundant_size:
             if A.shift > 0 and _smoothing_suffices(level):
                 break
-            if M._auto and len(self.levels) == 2 and pieces(level) < CUT_UP:
+            depth = len(self.levels)
+            if M._auto and depth == 2 and pieces(level) < CUT_UP:
                 M._smooth_from = 3
-            coarser = next_level(level, len(self.levels), M)
+            if not level.blocks.divisible(M._coarser(depth, level.blocks.shape, level.blocks.weights)[0]):
+                break
+            coarser = next_level(level, depth, M)
             if coarser is None:
                 break
             level = coarser

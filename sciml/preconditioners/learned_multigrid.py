@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from ..weights import WeightFile, load_weights, shipped
 from .multigrid import Multigrid
 from .multigrid.features import FEATURES, geometry_features
 
-__all__ = ["LearnedMultigrid", "Policy"]
+__all__ = ["LearnedMultigrid", "Policy", "Predictor"]
 
 LEVELS = 4
 """Entries per parameter of a member; the last one repeats on deeper levels."""
@@ -27,8 +28,19 @@ FEATURE_STRENGTH = 0.02
 """At which couplings join cells when features are read, whatever the parameters turn out to be."""
 
 
-class Policy:
-    """A portfolio of parameter sets, and a linear predictor of how long each takes.
+KINDS = ("easy", "hard")
+"""Easy problems have constant coefficients and axes that are all coarsened; each kind has a predictor."""
+
+
+def kind_of(features: np.ndarray) -> int:
+    """Index in `KINDS`."""
+    hard = [features[FEATURES.index(name)] > 0 for name in ("uncoarsened", "jumps")]
+    return int(any(hard))
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Chooses among the members of a portfolio, by a linear model of how long each takes.
 
     For each of `TOLERANCES` one member is the usual one: the best on average over the training problems.
     Another is chosen only where it promises to be faster by more than a margin, so that a choice that cannot
@@ -36,16 +48,45 @@ class Policy:
 
     Parameters
     ----------
-    omega, coarse_scaling, damping, sweeps : array (members, levels)
-    strength, smooth_from, cycle : array (members,)
-        `smooth_from` -1 never smooths, -2 is "auto"; `cycle` 0 is V, 1 is W.
     coefficients : array (members, 2 features + 2)
         Of the predicted logarithm of the time, relative to the usual member, in the inputs of
         `inputs`.
     usual : array (tolerances,)
         The usual member at each of `TOLERANCES`.
-    margin : array (1,)
+    margin : float
         How much smaller than zero a prediction must be.
+    """
+
+    coefficients: np.ndarray
+    usual: np.ndarray
+    margin: float
+
+    def predict(self, features: np.ndarray, rtol: float) -> np.ndarray:
+        """Logarithm of the time of every member relative to the usual one."""
+        return self.coefficients @ inputs(features, rtol)
+
+    def choose(self, features: np.ndarray, rtol: float) -> int:
+        """The member predicted to be fastest, if that is by more than the margin; else the usual one."""
+        predicted = self.predict(features, rtol)
+        best = int(np.argmin(predicted))
+        if predicted[best] < -self.margin:
+            return best
+        nearest = np.argmin(np.abs(np.log(TOLERANCES) - math.log(rtol)))
+        return int(self.usual[nearest])
+
+
+class Policy:
+    """A portfolio of parameter sets, and a `Predictor` for each of `KINDS` that chooses among them.
+
+    Parameters
+    ----------
+    omega, coarse_scaling, damping, sweeps : array (members, levels)
+    strength, smooth_from, cycle : array (members,)
+        `smooth_from` -1 never smooths, -2 is "auto"; `cycle` 0 is V, 1 is W.
+    coefficients : array (kinds, members, 2 features + 2)
+    usual : array (kinds, tolerances)
+    margin : array (kinds,)
+        Of the predictors.
 
     Raises
     ------
@@ -54,7 +95,7 @@ class Policy:
     """
 
     def __init__(self, **arrays: np.ndarray):
-        members = np.shape(arrays.get("coefficients", np.empty((1, 0))))[0]
+        members = np.shape(arrays.get("strength", np.empty(1)))[0]
         self.arrays = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
         for name, shape in expected_shapes(members).items():
             if name not in self.arrays:
@@ -70,7 +111,7 @@ class Policy:
             raise ValueError(f"usual holds {self.arrays['usual'].max()!r}; expected one of {members} members")
 
     def __len__(self) -> int:
-        return self.arrays["coefficients"].shape[0]
+        return self.arrays["strength"].size
 
     def settings(self, member: int) -> dict[str, Any]:
         """Arguments of `Multigrid` of one member."""
@@ -86,18 +127,14 @@ class Policy:
             "cycle": "W" if a["cycle"][member] else "V",
         }
 
-    def predict(self, features: np.ndarray, rtol: float) -> np.ndarray:
-        """Logarithm of the time of every member relative to the usual one."""
-        return self.arrays["coefficients"] @ inputs(features, rtol)
+    def predictor(self, kind: int) -> Predictor:
+        """The predictor of one of `KINDS`."""
+        a = self.arrays
+        return Predictor(a["coefficients"][kind], a["usual"][kind], float(a["margin"][kind]))
 
     def choose(self, features: np.ndarray, rtol: float) -> int:
-        """The member predicted to be fastest, if that is by more than the margin; else the usual one."""
-        predicted = self.predict(features, rtol)
-        best = int(np.argmin(predicted))
-        if predicted[best] < -self.arrays["margin"][0]:
-            return best
-        nearest = np.argmin(np.abs(np.log(TOLERANCES) - math.log(rtol)))
-        return int(self.arrays["usual"][nearest])
+        """What the predictor of this kind of problem chooses."""
+        return self.predictor(kind_of(features)).choose(features, rtol)
 
 
 _RANGES: dict[str, tuple[float, float]] = {
@@ -127,8 +164,9 @@ def expected_shapes(members: int) -> dict[str, tuple[int, ...]]:
         ("omega", "coarse_scaling", "damping", "sweeps"), (members, LEVELS)
     )
     shapes |= dict.fromkeys(("strength", "smooth_from", "cycle"), (members,))
-    shapes |= {"usual": (len(TOLERANCES),), "margin": (1,)}
-    return shapes | {"coefficients": (members, 2 * len(FEATURES) + 2)}
+    kinds = len(KINDS)
+    shapes |= {"usual": (kinds, len(TOLERANCES)), "margin": (kinds,)}
+    return shapes | {"coefficients": (kinds, members, 2 * len(FEATURES) + 2)}
 
 
 class LearnedMultigrid(Multigrid):

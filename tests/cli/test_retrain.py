@@ -73,7 +73,7 @@ def test_multigrid_is_compared_by_what_its_policies_are_worth(monkeypatch):
     from sciml.preconditioners.multigrid.features import FEATURES
 
     def policy(sweeps):
-        tensors = pack([{"sweeps": sweeps}], np.zeros((1, 2 * len(FEATURES) + 2))).arrays
+        tensors = pack([{"sweeps": sweeps}]).arrays
         return WeightFile("multigrid", {"features": list(FEATURES), "members": 1}, tensors, {}, "m")
 
     monkeypatch.setattr("sciml.learned.multigrid.validate", lambda p: p.settings(0)["sweeps"][0] / 2)

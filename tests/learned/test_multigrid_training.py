@@ -14,16 +14,17 @@ from sciml.learned.multigrid import FAMILIES, MultigridTraining, Rates, sample, 
 from sciml.learned.multigrid.cost import CYCLE_WORK, SETUP_WORK, _fit, cycle_work, setup_work
 from sciml.learned.multigrid.evolution import PARAMETERS, decode, encode
 from sciml.learned.multigrid.portfolio import (
-    choose_penalty,
     fit_predictor,
     greedy_portfolio,
     pack,
     regret,
+    train_predictor,
 )
 from sciml.learned.multigrid.search import TOLERANCES, evaluate, grid, iterations_to
 from sciml.learned.multigrid.train import training_problems
 from sciml.learned.multigrid.validation import UNSEEN, validate
 from sciml.preconditioners import LearnedMultigrid, Multigrid
+from sciml.preconditioners.learned_multigrid import Predictor
 from sciml.preconditioners.multigrid.features import FEATURES
 from sciml.problems import poisson
 
@@ -99,7 +100,7 @@ def test_any_vector_stands_for_legal_settings(vector):
     with np.errstate(over="ignore"):
         choice = decode(np.array(vector), {})
     Multigrid(poisson((4, 4)).A, **choice)
-    pack([choice], np.zeros((1, 2 * len(FEATURES) + 2)))  # and for a legal policy
+    pack([choice])  # and for a legal policy
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -131,10 +132,10 @@ def test_the_predictor_finds_a_rule_in_the_features():
     fill = FEATURES.index("fill")
     seconds = np.ones((60, 2, len(TOLERANCES)))
     seconds[:, 1] = np.exp(0.5 - features[:, fill])[:, None]
-    members, usual = [{}, {"sweeps": 1}], [0, 0, 0]
-    coefficients = fit_predictor(features[:40], seconds[:40], usual, 1e-4)
-    assert regret(pack(members, coefficients, usual, 0.01), features[40:], seconds[40:]).max() < 0.02
-    assert regret(pack(members, 0 * coefficients, usual, 0.01), features[40:], seconds[40:]).max() > 0.2
+    usual = np.zeros(3)
+    coefficients = fit_predictor(features[:40], seconds[:40], [0, 0, 0], 1e-4)
+    assert regret(Predictor(coefficients, usual, 0.01), features[40:], seconds[40:]).max() < 0.02
+    assert regret(Predictor(0 * coefficients, usual, 0.01), features[40:], seconds[40:]).max() > 0.2
 
 
 def test_where_features_tell_nothing_the_usual_member_stays():
@@ -143,10 +144,9 @@ def test_where_features_tell_nothing_the_usual_member_stays():
     features = rng.uniform(0, 1, (40, len(FEATURES)))
     seconds = np.ones((40, 2, len(TOLERANCES)))
     seconds[:, 1] = np.exp(0.01 + 0.05 * rng.standard_normal((40, len(TOLERANCES))))
-    members, usual = [{}, {"sweeps": 1}], [0, 0, 0]
-    ridge, margin, _ = choose_penalty(members, features, seconds, usual, 8 * list("abcde"))
-    policy = pack(members, fit_predictor(features, seconds, usual, ridge), usual, margin)
-    assert {policy.choose(f, rtol) for f in features for rtol in TOLERANCES} == {0}
+    predictor, notes = train_predictor(features, seconds, [0, 0, 0], 8 * list("abcde"))
+    assert {predictor.choose(f, rtol) for f in features for rtol in TOLERANCES} == {0}
+    assert predictor.margin == notes["margin"] > 0
 
 
 def test_a_trained_policy_uses_what_the_grid_search_found_at_each_tolerance():
@@ -154,8 +154,9 @@ def test_a_trained_policy_uses_what_the_grid_search_found_at_each_tolerance():
     training = make_training()
     fit(training, steps=training.steps)
     policy = training.policy()[0]
-    for t, member in enumerate(policy.arrays["usual"]):
-        chosen, searched = policy.settings(int(member)), training.grid_searched(t)
+    for kind, t in np.ndindex(2, 3):
+        member = int(policy.arrays["usual"][kind, t])
+        chosen, searched = policy.settings(member), training.grid_searched(t, kind)
         for name, value in searched.items():
             first = chosen[name][0] if isinstance(chosen[name], tuple) else chosen[name]
             assert first == (value[0] if isinstance(value, tuple) else value)
@@ -215,10 +216,7 @@ def test_what_is_trained_is_used(tmp_path):
 
 def test_validation_is_time_relative_to_multigrid_as_it_comes():
     problems = [problem for _, problem in small_problems()]
-    values = [
-        validate(pack([settings], np.zeros((1, 2 * len(FEATURES) + 2))), problems)
-        for settings in ({}, {"sweeps": 9})
-    ]
+    values = [validate(pack([settings]), problems) for settings in ({}, {"sweeps": 9})]
     assert values[0] == pytest.approx(1.0, rel=1e-12)
     assert values[1] > 1.2
 

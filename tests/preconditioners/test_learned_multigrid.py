@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sciml import cg
 from sciml.learned import load
 from sciml.preconditioners import LearnedMultigrid, Multigrid, make_preconditioner
-from sciml.preconditioners.learned_multigrid import Policy, expected_shapes, inputs, policy_of
+from sciml.preconditioners.learned_multigrid import Policy, Predictor, expected_shapes, inputs, policy_of
 from sciml.preconditioners.multigrid.features import FEATURES, geometry_features
 from sciml.problems import anisotropic, jump_coefficient, poisson
 from sciml.testing import check_preconditioner
@@ -153,9 +153,9 @@ def test_settings_given_are_kept():
 
 def test_the_member_predicted_fastest_is_built():
     A = PROBLEMS["porous"]().A
-    policy = random_policy(3)
+    policy = random_policy(4)
     M = LearnedMultigrid(A, policy, rtol=1e-3)
-    predicted = policy.arrays["coefficients"] @ inputs(geometry_features(A, 0.02), 1e-3)
+    predicted = policy.arrays["coefficients"][0] @ inputs(geometry_features(A, 0.02), 1e-3)
     assert predicted.min() < -policy.arrays["margin"][0]
     assert M.member == int(np.argmin(predicted))
     assert M._omega(0) == policy.arrays["omega"][M.member, 0]
@@ -163,25 +163,34 @@ def test_the_member_predicted_fastest_is_built():
     assert M.strength == policy.arrays["strength"][M.member]
 
 
-def test_a_policy_can_favour_another_member_at_a_loose_tolerance():
-    arrays = random_policy(0, members=2).arrays
+def test_a_predictor_can_favour_another_member_at_a_loose_tolerance():
     coefficients = np.zeros((2, 2 * len(FEATURES) + 2))
     coefficients[1, 0], coefficients[1, len(FEATURES) + 1] = 0.5, -1.0  # better from 1e-3 on
-    policy = Policy(**{**arrays, "coefficients": coefficients, "usual": np.zeros(3)})
+    predictor = Predictor(coefficients, np.zeros(3), 0.0)
     f = np.zeros(len(FEATURES))
-    assert [policy.choose(f, rtol) for rtol in (1e-1, 1e-6)] == [0, 1]
+    assert [predictor.choose(f, rtol) for rtol in (1e-1, 1e-6)] == [0, 1]
 
 
 def test_a_promise_below_the_margin_changes_nothing():
     """The usual member of the nearest tolerance stays, until another promises more than the margin."""
-    arrays = random_policy(0, members=3).arrays
     coefficients = np.zeros((3, 2 * len(FEATURES) + 2))
     coefficients[2, 0] = -0.05
-    policy = {**arrays, "coefficients": coefficients, "usual": np.array([1.0, 0.0, 1.0])}
     f = np.zeros(len(FEATURES))
-    wary, eager = (Policy(**policy | {"margin": np.array([m])}) for m in (0.06, 0.04))
+    wary, eager = (Predictor(coefficients, np.array([1.0, 0.0, 1.0]), m) for m in (0.06, 0.04))
     assert [wary.choose(f, rtol) for rtol in (0.5, 1e-2, 1e-3 / 2, 1e-4, 1e-6, 1e-12)] == [1, 1, 0, 0, 1, 1]
     assert [eager.choose(f, rtol) for rtol in (1e-2, 1e-4, 1e-6)] == [2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("balls", 0), ("porous", 0), ("jumps", 1), ("anisotropic", 1), ("turning", 1)]
+)
+def test_easy_and_hard_problems_have_predictors_of_their_own(name, kind):
+    """Each kind keeps its own usual member, as nothing promises more than the margins here."""
+    policy = random_policy(0, members=2).arrays | {
+        "coefficients": np.zeros((2, 2, 2 * len(FEATURES) + 2)),
+        "usual": np.array([[0.0] * 3, [1.0] * 3]),
+    }
+    assert LearnedMultigrid(PROBLEMS[name]().A, Policy(**policy)).member == kind
 
 
 def test_names_registry_and_pickle():

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from ...preconditioners.learned_multigrid import LEVELS, TOLERANCES, Policy, inputs
+from ...preconditioners.learned_multigrid import KINDS, LEVELS, TOLERANCES, Policy, Predictor, inputs
+from ...preconditioners.multigrid.features import FEATURES
 
-__all__ = ["choose_penalty", "fit_predictor", "greedy_portfolio", "pack", "regret"]
+__all__ = ["fit_predictor", "greedy_portfolio", "pack", "regret", "train_predictor"]
 
-PENALTIES = tuple(itertools.product((1e-3, 1e-2, 1e-1), (0.0, 0.02, 0.05, 0.1)))
+PENALTIES = tuple(itertools.product((1e-3, 1e-2, 1e-1), (0.0, 0.02, 0.05, 0.1, 0.2)))
 """Ridges and margins to choose from."""
 
 
@@ -76,25 +77,31 @@ def _relative(seconds: np.ndarray, usual: Sequence[int]) -> np.ndarray:
     return logs - logs[:, list(usual), range(len(TOLERANCES))][:, None, :]
 
 
-def regret(policy: Policy, features: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+def regret(predictor: Predictor, features: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     """Log time of the chosen member over that of the best one, for every problem and tolerance."""
     logs = np.log(seconds)
     out = np.empty((logs.shape[0], logs.shape[2]))
     for i, f in enumerate(features):
         for t, rtol in enumerate(TOLERANCES):
-            out[i, t] = logs[i, policy.choose(f, rtol), t] - logs[i, :, t].min()
+            out[i, t] = logs[i, predictor.choose(f, rtol), t] - logs[i, :, t].min()
     return out
 
 
-def choose_penalty(
-    members: Sequence[dict[str, Any]], features: np.ndarray, seconds: np.ndarray, usual: Sequence[int],
-    groups: Sequence[Any],
-) -> tuple[float, float, float]:  # fmt: skip
-    """Ridge and margin, and their mean regret on left-out instances.
+def train_predictor(
+    features: np.ndarray, seconds: np.ndarray, usual: Sequence[int], groups: Sequence[Any]
+) -> tuple[Predictor, dict[str, float]]:
+    """A predictor with the ridge and the margin that do best on left-out instances.
 
     Each fold leaves out one instance of every group, so that all groups stay represented. Of all pairs whose
-    regret is within a standard error of the smallest, the one with the largest margin (then ridge) is taken:
-    where the data cannot tell, the usual members stay.
+    regret exceeds the smallest by no more than a standard error of the difference, the one with the largest
+    margin (then ridge) is taken: where the data cannot tell, the usual members stay.
+
+    Returns
+    -------
+    Predictor
+    dict
+        ``ridge``, ``margin`` and ``regret_left_out``, how much longer than the best member the chosen one
+        takes on left-out instances, on average, as a share.
     """
     order = np.zeros(len(groups), int)
     count: dict[Any, int] = {}
@@ -103,30 +110,35 @@ def choose_penalty(
         count[group] = order[i] + 1
     folds = [order % max(2, max(count.values())) == k for k in range(max(count.values()))]
     folds = [out for out in folds if out.any() and not out.all()]
-    if not folds:  # nothing to leave out
-        ridge, margin = max(PENALTIES)
-        return ridge, margin, 0.0
+
+    def fitted(of: Any, ridge: float, margin: float) -> Predictor:
+        return Predictor(fit_predictor(features[of], seconds[of], usual, ridge), np.array(usual), margin)
+
     scores = {}
-    for ridge, margin in PENALTIES:
-        found = []
-        for out in folds:
-            coefficients = fit_predictor(features[~out], seconds[~out], usual, ridge)
-            policy = pack(members, coefficients, usual, margin)
-            found.append(regret(policy, features[out], seconds[out]).mean(axis=1))
+    for ridge, margin in PENALTIES if folds else ():
+        found = [
+            regret(fitted(~out, ridge, margin), features[out], seconds[out]).mean(axis=1) for out in folds
+        ]
         scores[margin, ridge] = np.concatenate(found)
+    if not folds:  # nothing to leave out
+        scores = {max(PENALTIES)[::-1]: np.zeros(1)}
     best = min(scores.values(), key=lambda found: found.mean())
-    error = best.std() / np.sqrt(best.size)
-    margin, ridge = max(key for key, found in scores.items() if found.mean() <= best.mean() + error)
-    return ridge, margin, float(scores[margin, ridge].mean())
+
+    def close(found: np.ndarray) -> bool:
+        worse = found - best
+        return bool(worse.mean() <= worse.std() / np.sqrt(worse.size))
+
+    margin, ridge = max(key for key, found in scores.items() if close(found))
+    left_out = float(np.expm1(scores[margin, ridge].mean()))
+    notes = {"ridge": ridge, "margin": margin, "regret_left_out": left_out}
+    return fitted(slice(None), ridge, margin), notes
 
 
-def pack(
-    members: Sequence[dict[str, Any]],
-    coefficients: np.ndarray,
-    usual: Sequence[int] = (0,) * len(TOLERANCES),
-    margin: float = 0.0,
-) -> Policy:
-    """A `Policy` of these settings."""
+def pack(members: Sequence[dict[str, Any]], predictors: Sequence[Predictor] | None = None) -> Policy:
+    """A `Policy` of these settings, with a predictor for each of `KINDS`; without any the first one stays."""
+    if predictors is None:
+        none = np.zeros((len(members), 2 * len(FEATURES) + 2))
+        predictors = [Predictor(none, np.zeros(len(TOLERANCES)), 0.0)] * len(KINDS)
 
     def rows(name: str, default: Any) -> np.ndarray:
         out = []
@@ -146,7 +158,7 @@ def pack(
         strength=np.array([float(m.get("strength") or 0.0) for m in members]),
         smooth_from=np.array([codes[s] if s in codes else float(s) for s in smooth]),
         cycle=np.array([float(m.get("cycle", "V") == "W") for m in members]),
-        coefficients=coefficients,
-        usual=np.array(usual, float),
-        margin=np.array([margin]),
+        coefficients=np.array([p.coefficients for p in predictors]),
+        usual=np.array([p.usual for p in predictors], float),
+        margin=np.array([p.margin for p in predictors]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...files import check_output
-from ...preconditioners.learned_multigrid import FEATURE_STRENGTH, Policy
+from ...preconditioners.learned_multigrid import FEATURE_STRENGTH, KINDS, Policy, kind_of
 from ...preconditioners.multigrid.features import FEATURES, geometry_features
 from ...problems import Problem
 from ...weights import save_weights
@@ -18,15 +19,15 @@ from ..training import History, fit
 from .cost import Rates
 from .evolution import Evolution
 from .families import FAMILIES, OBSTACLES, sample
-from .portfolio import choose_penalty, fit_predictor, greedy_portfolio, pack
+from .portfolio import greedy_portfolio, pack, train_predictor
 from .search import TOLERANCES, evaluate, grid
 
 __all__ = ["MultigridTraining", "train_multigrid", "training_problems"]
 
-SHAPES = ((32, 32, 32), (64, 64, 64), (256, 256))
+SHAPES = ((32, 32, 32), (64, 64, 64), (256, 256), (512, 512))
 """Grids of every family."""
 
-LARGER = ((128, 128, 128), (512, 512))
+LARGER = ((128, 128, 128),)
 """Grids of families with constant coefficients besides; hard coefficients take too long there."""
 
 
@@ -59,15 +60,15 @@ class MultigridTraining:
        evolution strategy refines the best setting of the grid; each step is one generation for one class.
     3. One step a problem: the times of the refined settings.
 
-    `policy` then picks the portfolio: the setting of the grid that is best on average for each tolerance, and
-    others of the grid and the refined ones beside them, and fits the predictor.
+    `policy` then picks the portfolio: the setting of the grid that is best on average for each tolerance and
+    kind of problem, and others of the grid and the refined ones beside them, and fits the predictors.
     """
 
     def __init__(
         self,
         problems: Sequence[tuple[str, Problem]],
         *,
-        members: int = 5,
+        members: int = 8,
         generations: int = 4,
         settings: Sequence[dict[str, Any]] | None = None,
         rates: Rates | None = None,
@@ -80,8 +81,9 @@ class MultigridTraining:
         self.members, self.generations, self.seed = members, generations, seed
         self.table = np.full((len(problems), len(self.settings), len(TOLERANCES)), np.nan)
         self.features = np.array([geometry_features(p.A, FEATURE_STRENGTH) for p in self.problems])
-        kind = self.features[:, [FEATURES.index(n) for n in ("3d", "uncoarsened", "jumps")]] > 0
-        self.classes = np.unique(kind, axis=0, return_inverse=True)[1].reshape(-1)
+        self.kinds = np.array([kind_of(f) for f in self.features])
+        told_apart = self.features[:, [FEATURES.index(n) for n in ("3d", "uncoarsened", "jumps")]] > 0
+        self.classes = np.unique(told_apart, axis=0, return_inverse=True)[1].reshape(-1)
         self.refined = np.full((len(problems), self._count, len(TOLERANCES)), np.nan)
         self.evolution: Evolution | None = None
 
@@ -122,15 +124,15 @@ class MultigridTraining:
         assert self.evolution is not None
         return [*self.settings, *self.evolution.refined()]
 
-    def grid_searched(self, tolerance: int | None = None) -> dict[str, Any]:
+    def grid_searched(self, tolerance: int | None = None, kind: int = 0) -> dict[str, Any]:
         """The one setting of the grid that is best on average: what learning competes with.
 
-        It is searched on the problems with constant coefficients, where there are any.
+        It is searched on the problems of one of `KINDS`, by default the easy ones, where there are any.
         """
-        return self.settings[self._searched(tolerance)]
+        return self.settings[self._searched(tolerance, kind)]
 
-    def _searched(self, tolerance: int | None) -> int:
-        return int(self._logs(tolerance).mean(axis=(0, 2)).argmin())
+    def _searched(self, tolerance: int | None, kind: int = 0) -> int:
+        return int(self._logs(tolerance, kind).mean(axis=(0, 2)).argmin())
 
     def headroom(self, tolerance: int | None = None) -> float:
         """Predicted time with the best setting for every single problem, over that with `grid_searched`.
@@ -140,22 +142,26 @@ class MultigridTraining:
         logs = self._logs(tolerance)
         return float(np.exp((logs.min(axis=1) - logs[:, self._searched(tolerance)]).mean()))
 
-    def _logs(self, tolerance: int | None) -> np.ndarray:
-        hard = self.features[:, [FEATURES.index("uncoarsened"), FEATURES.index("jumps")]].any(axis=1)
-        logs = np.log(self.table[~hard] if not hard.all() else self.table)
+    def _logs(self, tolerance: int | None, kind: int = 0) -> np.ndarray:
+        of = self.kinds == kind
+        logs = np.log(self.table[of] if of.any() else self.table)
         return logs if tolerance is None else logs[:, :, [tolerance]]
 
-    def policy(self) -> tuple[Policy, dict[str, float]]:
-        """The trained policy, and what it costs against the best member on the training problems."""
+    def policy(self) -> tuple[Policy, dict[str, Any]]:
+        """The trained policy, and what it costs against the best member on the training problems, by kind."""
         seconds, candidates = np.concatenate([self.table, self.refined], axis=1), self.candidates()
-        searched = [self._searched(t) for t in range(len(TOLERANCES))]
-        chosen = greedy_portfolio(seconds, self.members, searched)
-        members, usual = [candidates[c] for c in chosen], [chosen.index(s) for s in searched]
-        seconds = seconds[:, chosen]
-        ridge, margin, left_out = choose_penalty(members, self.features, seconds, usual, self.groups)
-        coefficients = fit_predictor(self.features, seconds, usual, ridge)
-        notes = {"ridge": ridge, "margin": margin, "regret_left_out": float(np.expm1(left_out))}
-        return pack(members, coefficients, usual, margin), notes
+        searched = [[self._searched(t, k) for t in range(len(TOLERANCES))] for k in range(len(KINDS))]
+        chosen = greedy_portfolio(seconds, self.members, [*itertools.chain(*searched)])
+        predictors, notes = [], {}
+        for kind, name in enumerate(KINDS):
+            of = np.flatnonzero(self.kinds == kind)
+            if of.size == 0:
+                of = np.arange(len(self.kinds))
+            usual = [chosen.index(s) for s in searched[kind]]
+            groups = [self.groups[i] for i in of]
+            predictor, notes[name] = train_predictor(self.features[of], seconds[of][:, chosen], usual, groups)
+            predictors.append(predictor)
+        return pack([candidates[c] for c in chosen], predictors), notes
 
     def state(self) -> Any:
         evolution = None if self.evolution is None else self.evolution.state()
@@ -191,7 +197,7 @@ def train_multigrid(
     output: str | os.PathLike[str],
     problems: Sequence[tuple[str, Problem]] | None = None,
     *,
-    members: int = 5,
+    members: int = 8,
     generations: int = 4,
     seed: int = 0,
     rates: Rates | None = None,
@@ -213,7 +219,7 @@ def train_multigrid(
         What to train on, each with the name of its family; by default `training_problems`.
     members : int
         Largest number of parameter sets in the portfolio; those that are best on average for one of the
-        tolerances are in it anyway.
+        tolerances and kinds of problems are in it anyway.
     generations : int
         Of the evolution strategy of each class of problems; 0 keeps the settings of the grid.
     seed : int
@@ -281,7 +287,7 @@ def train_multigrid(
             "command": command,
             "seed": seed,
             **history.summary(),
-            **notes,
+            "predictors": notes,
             "problems": len(problems),
             "grid_searched": {**searched, "all": _plain(training.grid_searched())},
             "headroom": headroom,

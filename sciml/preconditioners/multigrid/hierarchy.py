@@ -217,12 +217,15 @@ def next_level(
     factors,
     *,
     split: bool,
-    smooth: bool,
     coarse_scaling: float,
     strength: float,
     damping: float,
 ):
-    """Aggregate a level by blocks of its blocks; returns the transfer and the Galerkin level, or None."""
+    """Aggregate a level by blocks of its blocks; returns the transfer and the Galerkin level, or None.
+
+    Interpolation is smoothed by a Jacobi step of this `damping`, and `coarse_scaling` is for where that is 0.
+    """
+    smooth = damping > 0.0
     if smooth:
         level = level.sparse()
     coarse_shape = tuple(-(-n // f) for n, f in zip(level.block_shape, factors, strict=True))

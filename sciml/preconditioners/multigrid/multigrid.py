@@ -56,13 +56,15 @@ class Multigrid(CompiledCycle, BaseOperator):
     smooth_from : int, "auto" or None
         First level whose prolongation is smoothed; None never smooths. Smoothing makes coarse matrices
         denser and set-up dearer, and pays where walls or jumps cut blocks into pieces: "auto" begins at
-        level 2 where they do, or coefficients vary, and at level 3 elsewhere.
+        level 2 where they do, or coefficients vary, and at level 3 elsewhere. From the first coarse level on
+        it is smoothed, unless never, where an axis is too weakly coupled to be coarsened; four blocks along
+        each of the others are joined there.
     damping : float or sequence of float
         Of the Jacobi step that smooths a prolongation, one per smoothed level (the last repeats).
     strength : float, optional
         Unknowns of a block are joined where their coupling is at least this share of the geometric mean of
         their diagonals; weaker ones are left out when a prolongation is smoothed. By default 0.005, and 0.05
-        with variable coefficients, where it keeps both sides of a jump apart.
+        with variable coefficients, where it keeps both sides of a jump apart, or axes of unequal coupling.
     smoother : {"red-black", "chebyshev"}
         Chebyshev is taken by itself where an odd periodic axis rules out two colours on the grid.
     split : bool
@@ -169,19 +171,17 @@ class Multigrid(CompiledCycle, BaseOperator):
             if shift > 0 and level.smoothing_suffices():
                 break
             weights = tuple(w / f**2 for w, f in zip(weights, factors, strict=True))
-            factors = block_factors(level.block_shape, weights)
-            if max(factors) == 1:
-                break
             depth = len(self.levels)
             if self._auto and depth == 2 and level.pieces() < CUT_UP:
                 self._smooth_from = 3
-            smooth = self._smooth_from is not None and depth >= self._smooth_from
+            factors, damping = self._coarser(depth, level.block_shape, weights)
+            if max(factors) == 1:
+                break
             settings = {
                 "split": self.split,
-                "smooth": smooth,
                 "coarse_scaling": self._coarse_scaling(depth),
                 "strength": self.strength,
-                "damping": self._damping(depth - (self._smooth_from or 0)) if smooth else 0.0,
+                "damping": damping,
             }
             made = next_level(level, factors, **settings)
             if made is not None and made[1].unknowns > STALLED * level.unknowns:
@@ -192,7 +192,7 @@ class Multigrid(CompiledCycle, BaseOperator):
                 break
             hop, coarse = made
             level = coarse
-            level.colour(not smooth, periodic)
+            level.colour(damping == 0.0, periodic)
             self.transfers.append(hop)
             self.levels.append(level)
         last = self.levels[-1]

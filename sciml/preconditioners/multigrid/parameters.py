@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from .aggregation import block_factors
+
 __all__ = ["CUT_UP", "MAX_LEVELS", "Parameters", "PerLevel"]
 
 MAX_LEVELS = 30
 
-STRENGTH, STRENGTH_JUMPS = 0.005, 0.05
+STRENGTH, STRENGTH_UNEVEN = 0.005, 0.05
+"""Where all neighbours are coupled alike; where coefficients vary or some axes are coupled weakly."""
 
 LEAST_SCALING = 0.55
 """Of the Galerkin operators below levels that a W-cycle visits twice."""
@@ -82,10 +85,23 @@ class Parameters:
         """Choose what was left open, by whether every axis is coarsened and whether coefficients vary."""
         strength = self.parameters["strength"]
         if strength is None:
-            strength = STRENGTH_JUMPS if variable else STRENGTH
+            strength = STRENGTH if isotropic and not variable else STRENGTH_UNEVEN
         self.strength = float(strength)
-        self._auto = self.smooth_from == "auto" and isotropic and not variable
+        self._auto = self.smooth_from == "auto" and not variable
         self._smooth_from = 2 if isinstance(self.smooth_from, str) else self.smooth_from
-        # Between sparse levels the over-correction factor only fits where every axis is coarsened.
-        if self._smooth_from is not None and not isotropic:
-            self._smooth_from = min(self._smooth_from, 1)
+
+    def _coarser(self, depth: int, shape: Any, weights: Any) -> tuple[tuple[int, ...], float]:
+        """Factors by which blocks of level `depth` are joined, and the damping of the step that smooths
+        interpolation; 0 leaves it constant.
+
+        Over-correction only makes up for constant interpolation where every axis is coarsened; elsewhere it
+        is smoothed. Along one axis, blocks of two would then couple to ever more neighbours from level to
+        level; those of four keep two.
+        """
+        factors = block_factors(shape, weights)
+        if self._smooth_from is None or max(factors) == 1:
+            return factors, 0.0
+        damping = self._damping(max(0, depth - self._smooth_from))
+        if any(f == 1 < n for f, n in zip(factors, shape, strict=True)):
+            return tuple(f**2 for f in factors), damping
+        return factors, damping if depth >= self._smooth_from else 0.0
