@@ -320,7 +320,7 @@ def _constant(A: Any, agg: np.ndarray, coarse: int, offset: int, total: int) -> 
 
 
 def _smoothing(A: Any, local: _Local, agg: np.ndarray, damping: float, strength: float) -> Any:
-    """``I − ω D⁻¹ F``, with the weak entries of A lumped onto the diagonal D of F; see the serial kernel."""
+    """``I − ω D⁻¹ F``, with the weak entries of A lumped onto the diagonal of F; see the serial kernel."""
     petsc = load_petsc()
     rows = np.repeat(np.arange(local.n), np.diff(local.indptr))
     diag, columns = local.diag, local.indices
@@ -328,8 +328,9 @@ def _smoothing(A: Any, local: _Local, agg: np.ndarray, damping: float, strength:
     lumped = own | (np.abs(local.data) < strength * np.sqrt(diag[rows] * diag[columns]))
     centre = np.bincount(rows[lumped], weights=local.data[lumped], minlength=local.n)
     strong = np.bincount(rows[~lumped], minlength=local.n)
+    beside = np.bincount(rows[~lumped], weights=np.abs(local.data[~lumped]), minlength=local.n)
     usable = (centre > 0) & (strong > 0) & (agg >= 0)
-    factor = np.where(usable, damping / np.where(usable, centre, 1.0), 0.0)
+    factor = np.where(usable, damping / np.where(usable, np.maximum(centre, beside), 1.0), 0.0)
     values = np.where(lumped, 0.0, -factor[rows] * local.data)
     values[own] = np.where(agg >= 0, 1.0 - factor * np.where(usable, centre, 0.0), 0.0)
     values[np.repeat(agg < 0, np.diff(local.indptr))] = 0.0

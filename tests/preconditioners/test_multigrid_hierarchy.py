@@ -13,7 +13,7 @@ from sciml.backends.kernels.numba import paired, smoothers
 from sciml.backends.threads import use_threads
 from sciml.preconditioners.multigrid import Multigrid
 from sciml.preconditioners.multigrid.blocks import BlockLevel
-from sciml.problems import poisson
+from sciml.problems import jump_coefficient, poisson
 
 from .grid_systems import SYSTEMS, GridSystem
 
@@ -192,3 +192,14 @@ def test_report():
     assert M.bytes_per_cycle() > 20 * M.grid.cells
     assert M.nbytes > M.grid.cells
     assert all(sp.issparse(A) for A, _ in M.level_matrices())
+
+
+@pytest.mark.parametrize("smooth_from", [1, 2, 3])
+@pytest.mark.parametrize("pattern", ["squares", "random", "balls"])
+def test_smoothed_interpolation_is_bounded(pattern, smooth_from):
+    """Lumping weak couplings of both signs may leave rows a tiny diagonal; dividing by it would not be."""
+    A = jump_coefficient((128, 128), pattern=pattern, contrast=1e5, seed=1).A
+    M = Multigrid(A, smooth_from=smooth_from)
+    smoothed = [P for (_, P), hop in zip(M.level_matrices(), M.transfers, strict=False) if hop.P is not None]
+    assert smoothed
+    assert max(abs(P).max() for P in smoothed) <= 1 + 2 / 3 + 1e-5

@@ -177,8 +177,10 @@ def smoothed_prolongator(
     """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`: written and counted as in
     `sparse_product`.
 
-    F is A with entries below ``theta sqrt(a_ii a_jj)`` lumped onto its diagonal D. It keeps the
-    row sums of A, so constants are still interpolated exactly, and keeps coarse operators sparse.
+    F is A with entries below ``theta sqrt(a_ii a_jj)`` lumped onto its diagonal. It keeps the row sums of A, so
+    constants are still interpolated exactly, and keeps coarse operators sparse. D is that diagonal, or what
+    is off it where that is more: lumping can leave next to nothing of rows with entries of both signs, and
+    interpolation by large numbers ends in coarse matrices that are indefinite in single precision.
     """
     longest = 1
     for i in range(start, stop):
@@ -191,15 +193,16 @@ def smoothed_prolongator(
         if agg[i] >= 0:
             columns[0], values[0], count = agg[i], 1.0, 1
             if omega != 0.0:
-                centre, strong = 0.0, 0
+                centre, beside, strong = 0.0, 0.0, 0
                 for entry in range(indptr[i], indptr[i + 1]):
                     j = indices[entry]
                     if j == i or abs(data[entry]) < theta * np.sqrt(diag[i] * diag[j]):
                         centre += data[entry]
                     else:
                         targets[strong], couplings[strong] = agg[j], data[entry]
+                        beside += abs(data[entry])
                         strong += 1
-                inverse = omega / centre if strong and centre > 0.0 else 0.0
+                inverse = omega / max(centre, beside) if strong and centre > 0.0 else 0.0
                 values[0] -= inverse * centre
                 for s in range(strong):
                     target = targets[s]
