@@ -177,10 +177,10 @@ def smoothed_prolongator(
     """Rows of ``(I - omega D^-1 F) P`` for the piecewise constant P of `agg`: written and counted as in
     `sparse_product`.
 
-    F is A with entries below ``theta sqrt(a_ii a_jj)`` lumped onto its diagonal. It keeps the row sums of A, so
-    constants are still interpolated exactly, and keeps coarse operators sparse. D is that diagonal, or what
-    is off it where that is more: lumping can leave next to nothing of rows with entries of both signs, and
-    interpolation by large numbers ends in coarse matrices that are indefinite in single precision.
+    F is A with entries below ``theta sqrt(a_ii a_jj)`` lumped onto its diagonal. It keeps the row sums of A,
+    so constants are still interpolated exactly, and keeps coarse operators sparse. D is that diagonal, or
+    what is off it where that is more: lumping can leave next to nothing of rows with entries of both signs,
+    and interpolation by large numbers ends in coarse matrices that are indefinite in single precision.
     """
     longest = 1
     for i in range(start, stop):
