@@ -48,7 +48,8 @@ MULTIGRID: dict[str, tuple[tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
     "plane": ((96, 80), {"obstacles": "porous"}, {}),
     "periodic": ((24, 30, 28), {"bc": ["periodic", "periodic", "dirichlet"], "obstacles": "balls"}, {}),
     "stretched": ((64, 64), {"length": (1.0, 8.0)}, {}),
-    "stretched porous": ((96, 96), {"obstacles": "porous", "length": (8.0, 1.0)}, {}),
+    "stretched porous": ((48, 48, 48), {"obstacles": "porous", "length": (8.0, 1.0, 1.0)}, {}),
+    "stretched porous plane": ((96, 96), {"obstacles": "porous", "length": (8.0, 1.0)}, {}),
     "other parameters": (
         (32, 32, 32), {"obstacles": "balls"},
         {"omega": (1.0, 1.2, 1.4), "sweeps": 1, "coarse_scaling": (0.6, 0.5), "smooth_from": 1},
