@@ -95,7 +95,7 @@ class Policy:
     """
 
     def __init__(self, **arrays: np.ndarray):
-        members = np.shape(arrays.get("strength", np.empty(1)))[0]
+        members = np.size(arrays.get("strength", 0.0))
         self.arrays = {name: np.asarray(value, np.float64) for name, value in arrays.items()}
         for name, shape in expected_shapes(members).items():
             if name not in self.arrays:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from sciml import PoissonOperator, cg
 from sciml.preconditioners.multigrid import Multigrid
@@ -137,8 +138,27 @@ def test_inverse_of_a_dominant_matrix_holds_no_denormal_numbers():
     n = 120
     A = 1e3 * np.eye(n) - np.eye(n, k=1) - np.eye(n, k=-1)
     inverse = A.copy()
-    csr.invert(inverse)
+    assert csr.invert(inverse)
     np.testing.assert_allclose(inverse @ A, np.eye(n), atol=1e-12)
     smallest = np.abs(inverse[inverse != 0]).min()
     assert smallest > np.finfo(float).tiny
     assert np.count_nonzero(inverse) < n * n  # the exact inverse has no zero entry
+
+
+def test_a_matrix_that_is_not_positive_definite_is_not_inverted():
+    from sciml.backends.kernels.numba import csr
+
+    assert not csr.invert(np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_jumps_beyond_single_precision_leave_the_coarsest_solve_positive(seed):
+    """Seven decades make coarse matrices indefinite by rounding; what they say nothing of is left out."""
+    strips = np.abs(gaussian_filter(np.random.default_rng(seed).standard_normal((64, 64)), 3)) < 0.02
+    A = PoissonOperator(
+        (64, 64), bc=["neumann", ("dirichlet", "neumann")], coefficient=np.where(strips, 1e7, 1.0)
+    )
+    M = Multigrid(A)
+    scale = np.sqrt(M.levels[-1].diag.astype(float))
+    values = np.linalg.eigvalsh(scale[:, None] * M.coarsest.inverse * scale)
+    assert values[0] >= -1e-6 * values[-1]

@@ -138,11 +138,15 @@ def collect(start, stop, agg, r, coarse):
 def invert(a):
     """Invert a symmetric positive definite matrix in place (Gauss-Jordan, no pivoting).
 
-    The inverse of a diagonally dominant matrix decays exponentially away from its diagonal. Entries that
-    matter to no digit become zero, or they would end as denormal numbers, which are tens of times slower.
+    Returns whether it was positive definite, which is whether every pivot is positive; otherwise it is left
+    half done. The inverse of a diagonally dominant matrix decays exponentially away from its diagonal.
+    Entries that matter to no digit become zero, or they would end as denormal numbers, which are tens of
+    times slower.
     """
     n = a.shape[0]
     for k in range(n):
+        if not a[k, k] > 0.0:
+            return False
         pivot = 1.0 / a[k, k]
         top = a[k]
         for j in range(n):
@@ -158,6 +162,7 @@ def invert(a):
                     continue
                 for j in range(n):
                     row[j] -= f * top[j]
+    return True
 
 
 @jit
