@@ -81,6 +81,13 @@ TABLES = {
          "grid-searched s": "grid-searched, s", "learned s": "learned, s",
          "learned / grid-searched": "seconds, learned / grid-searched"},
     ),
+    "hard_coefficients": Shown(
+        "learned_multigrid_paper", "coefficients",
+        {"family": "coefficients", "grid": "grid",
+         "textbook it": "textbook, it.", "default it": "default, it.",
+         "learned it": "learned, it.", "textbook s": "textbook, s", "default s": "default, s",
+         "learned s": "learned, s", "pyamg s": "PyAMG, s", "line s": "line-smoothed, s"},
+    ),
     "prolongation": Shown(
         "prolongation_weights_paper", "iterations to 1e-6",
         {"family": "geometry", "constant, unseen": "constant interpolation, it.", "spread": "best spread",

@@ -151,14 +151,48 @@ def test_a_matrix_that_is_not_positive_definite_is_not_inverted():
     assert not csr.invert(np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]]))
 
 
+def strips(seed, contrast, smoothness=3):
+    """Winding strips a cell or two wide that conduct better than what lies between them."""
+    noise = np.random.default_rng(seed).standard_normal((64, 64))
+    strip = np.abs(gaussian_filter(noise, smoothness)) < 0.02
+    sides = ["neumann", ("dirichlet", "neumann")]
+    return PoissonOperator((64, 64), bc=sides, coefficient=np.where(strip, contrast, 1.0))
+
+
+@pytest.mark.parametrize("contrast", [1e2, 1e4, 1e5])
+@pytest.mark.parametrize("seed", range(3))
+def test_jumps_of_five_decades(seed, contrast):
+    A = strips(seed, contrast)
+    b = np.random.default_rng(seed).standard_normal(A.in_shape)
+    assert cg(A, b, M=Multigrid(A), rtol=1e-6, on_failure="raise").iterations <= 25
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_row_sums_of_rounding_do_not_count(seed):
+    """In single precision the sum of a strongly coupled row is noise, which may outweigh weak couplings."""
+    A = strips(seed, 1e6, smoothness=4)
+    M = Multigrid(A)
+    for matrix, _ in M.level_matrices():
+        used = matrix.diagonal() > 0
+        dense = matrix[used][:, used].toarray().astype(float)
+        scale = 1 / np.sqrt(np.diagonal(dense))
+        assert np.linalg.eigvalsh(scale[:, None] * dense * scale)[0] >= -3e-7
+    b = np.random.default_rng(seed).standard_normal(A.in_shape)
+    assert cg(A, b, M=M, rtol=1e-6, on_failure="raise").iterations <= 16
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_w_cycle_with_jumps_of_four_decades(seed):
+    A = strips(seed, 1e4)
+    b = np.random.default_rng(seed).standard_normal(A.in_shape)
+    M = Multigrid(A, cycle="W", coarsest_size=20)
+    assert cg(A, b, M=M, rtol=1e-6, on_failure="raise").iterations <= 25
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_jumps_beyond_single_precision_leave_the_coarsest_solve_positive(seed):
     """Seven decades make coarse matrices indefinite by rounding; what they say nothing of is left out."""
-    strips = np.abs(gaussian_filter(np.random.default_rng(seed).standard_normal((64, 64)), 3)) < 0.02
-    A = PoissonOperator(
-        (64, 64), bc=["neumann", ("dirichlet", "neumann")], coefficient=np.where(strips, 1e7, 1.0)
-    )
-    M = Multigrid(A)
+    M = Multigrid(strips(seed, 1e7))
     scale = np.sqrt(M.levels[-1].diag.astype(float))
     values = np.linalg.eigvalsh(scale[:, None] * M.coarsest.inverse * scale)
     assert values[0] >= -1e-6 * values[-1]

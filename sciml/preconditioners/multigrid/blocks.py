@@ -142,7 +142,24 @@ class BlockLevel:
         first_of_row = np.arange(0, self.q.size, m2, dtype=np.int32)
         np.add.outer(first_of_row, paired.natural_cells(m2), out=block_of[: self.q.size].reshape(-1, m2))
         block_of[first:] = self.extra_block
-        return SparseLevel(indptr, indices, data, self.diag, block_of, self.block_shape, self.mass)
+        diag = self._with_row_sums(indptr, data)
+        return SparseLevel(indptr, indices, data, diag, block_of, self.block_shape, self.mass)
+
+    def _with_row_sums(self, indptr: np.ndarray, data: np.ndarray) -> np.ndarray:
+        """The diagonal of the CSR matrix, changed in both where row sums are but rounding and mass.
+
+        See `sciml.backends.kernels.numba.csr.diagonal` for why.
+        """
+        diag = self.diag
+        row, mass = np.flatnonzero(diag > 0), 0.0 if self.mass is None else self.mass[diag > 0]
+        first = indptr[row]
+        # Rows without entries end where the next one begins, so these sums are those of the others.
+        sums = np.add.reduceat(data, first, dtype=np.float64) if row.size else np.empty(0)
+        beside = diag[row].astype(np.float64) - sums
+        near = np.abs(sums - mass) <= 1e-6 * diag[row]
+        exact = (beside + mass)[near]
+        diag[row[near]] = data[first[near]] = exact
+        return diag
 
 
 def first_coarse_level(

@@ -238,7 +238,8 @@ def next_level(
         return None
     hop = Transfer(agg, joined.ptr, joined.members)
     diag = np.zeros(coarse, np.float32)
-    mass = None
+    mass: Any = None
+    added: Any = np.empty(0)
     if smooth:
         A = (level.indptr, level.indices, level.data)
         settings = (agg, *A, level.diag, damping, strength)
@@ -249,16 +250,15 @@ def next_level(
         csr.transpose(*P, *R)
         hop.P, hop.R = P, R
         ptr, idx, val = sparse_product(coarse, coarse, R, sparse_product(level.n, coarse, A, P))
-        parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, 1.0, diag, grain=GRAIN_ROWS)
+        scaling = 1.0
     else:
         ptr, idx, val = level.galerkin(joined)
+        if level.mass is not None:
+            mass = added = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
         # Types as above: the compiler would make the kernel once more for others.
         R = (hop.ptr.astype(np.int64), hop.members, np.empty(0, np.float32))
-        parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, coarse_scaling, diag, grain=GRAIN_ROWS)
-        if level.mass is not None:
-            mass = np.bincount(agg[agg >= 0], weights=level.mass[agg >= 0], minlength=coarse)
-            diag += ((1 - coarse_scaling) * mass).astype(np.float32)
-            val[ptr[:-1]] = diag
+        scaling = coarse_scaling
+    parallel(csr.diagonal, coarse, ptr, idx, val, *R, level.diag, scaling, added, diag, grain=GRAIN_ROWS)
     return hop, SparseLevel(ptr, idx, val, diag, joined.block_of, coarse_shape, mass)
 
 

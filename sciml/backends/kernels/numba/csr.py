@@ -290,12 +290,14 @@ def transpose(a_ptr, a_idx, a_val, t_ptr, t_idx, t_val):
 
 
 @jit
-def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, factor, diag):
+def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag, factor, mass, diag):
     """Diagonal of Galerkin rows start..stop, moved to the front of its row; rows are multiplied by `factor`.
 
-    Without values ``r_val`` restriction sums.
-    An unknown that stands alone for a component without boundary has diagonal 0 in exact arithmetic; what
-    float32 leaves of it is set to 0, so that no later division blows it up.
+    Without values ``r_val`` restriction sums, and `mass`, what a shift adds to the diagonal, is not scaled
+    (it may be empty). Row sums that float32 may have left of nothing are then set to nothing but the mass:
+    across a jump of the coefficient they would outweigh the other entries, and make a matrix indefinite that
+    is not. With values, an unknown that stands alone for a component without boundary has diagonal 0 in exact
+    arithmetic; what is left of it is set to 0, so that no later division blows it up.
     """
     for i in range(start, stop):
         first = indptr[i]
@@ -304,14 +306,25 @@ def diagonal(start, stop, indptr, indices, data, r_ptr, r_idx, r_val, fine_diag,
                 data[entry] *= factor
         for entry in range(first, indptr[i + 1]):
             if indices[entry] == i:
-                value = data[entry]
+                value = float(data[entry])
                 indices[entry], data[entry] = indices[first], data[first]
                 reference = 0.0
                 for e in range(r_ptr[i], r_ptr[i + 1]):
                     p = np.float64(r_val[e]) if r_val.size else 1.0
                     reference += p * p * fine_diag[r_idx[e]]
-                if value <= 1e-6 * factor * reference:
-                    value = data.dtype.type(0)
+                rounding = 1e-6 * factor * reference
+                if r_val.size:
+                    if value <= rounding:
+                        value = 0.0
+                else:
+                    lift = mass[i] if mass.size else 0.0
+                    beside = 0.0
+                    for e in range(first + 1, indptr[i + 1]):
+                        beside -= data[e]
+                    if abs(value - beside) <= rounding:
+                        value = beside + lift
+                    else:
+                        value += (1.0 - factor) * lift
                 indices[first], data[first] = i, value
                 diag[i] = value
                 break
