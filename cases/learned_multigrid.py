@@ -256,15 +256,12 @@ def figure(rows: list[dict[str, Any]], coefficients: list[dict[str, Any]]) -> An
     names = list(dict.fromkeys((r["family"], r["grid"]) for r in coefficients))
     shapes = list(dict.fromkeys(grid for _, grid in names))
     last = [r for r in coefficients if r["grid"] == shapes[-1]]
-    for method, marker in (
-        ("textbook", "s"),
-        ("default", "o"),
-        ("learned", "D"),
-        ("pyamg", "^"),
-        ("line", "v"),
-    ):
+    # Default is an open ring around what lies on it.
+    marks = {"textbook": "s", "default": "o", "learned": "D", "pyamg": "^", "line": "v"}
+    for method, marker in marks.items():
         values = [r.get(f"{method} it", np.nan) for r in last]
-        right.plot(values, range(len(last)), marker, ms=5, label=method)
+        ring = {"ms": 10, "fillstyle": "none"} if method == "default" else {"ms": 5}
+        right.plot(values, range(len(last)), marker, label=method, **ring)
     right.set_yticks(range(len(last)), [r["family"] for r in last])
     right.set_xscale("log")
     right.set_xlabel(f"iterations to 1e-6, {shapes[-1]}")
