@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..preconditioners.multigrid import Multigrid
+from ..preconditioners.multigrid.aggregation import all_coarsened
 from ..preconditioners.multigrid.parameters import CUT_UP, Parameters
 from .engine import clean_up, load_petsc, world
 from .hierarchy import Below, Level, cells_as_blocks, coupled, first_level, gather, next_level, pieces
@@ -133,8 +134,7 @@ class _Parameters(Parameters):
             raise ValueError(
                 f"the grid {A.layout.shape} is too small for multigrid; expected two cells along an axis"
             )
-        isotropic = all(f == 2 or n == 1 for f, n in zip(factors, blocks.shape, strict=True))
-        self._fit(isotropic, A.local.faces is not None)
+        self._fit(all_coarsened(factors, blocks.shape), A.local.faces is not None)
 
 
 def _smooth(pc: Any, number: int, A: Any, smoothers: tuple[Any, Any]) -> None:

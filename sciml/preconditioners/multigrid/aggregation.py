@@ -11,7 +11,7 @@ from ...backends.grid import GRAIN_CELLS
 from ...backends.kernels.numba import grouping
 from ...backends.threads import parallel, slabs
 
-__all__ = ["Aggregates", "aggregate", "block_factors", "coarser_blocks", "collected"]
+__all__ = ["Aggregates", "aggregate", "all_coarsened", "block_factors", "coarser_blocks", "collected"]
 
 
 def block_factors(shape, weights) -> tuple[int, int, int]:
@@ -19,6 +19,11 @@ def block_factors(shape, weights) -> tuple[int, int, int]:
     able = [n > 1 and w > 0 for n, w in zip(shape, weights, strict=True)]
     largest = max((w for w, a in zip(weights, able, strict=True) if a), default=0.0)
     return tuple(2 if a and 4.0 * w > 1.0001 * largest else 1 for w, a in zip(weights, able, strict=True))  # type: ignore[return-value]
+
+
+def all_coarsened(factors, shape) -> bool:
+    """Whether these factors coarsen every axis that has more than one cell."""
+    return all(f > 1 or n == 1 for f, n in zip(factors, shape, strict=True))
 
 
 def coarser_blocks(block_of, shape, factors, coarse_shape):

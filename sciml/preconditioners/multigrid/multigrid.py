@@ -16,7 +16,7 @@ from ...backends.namespace import backend_name, norm2, vdot
 from ...backends.threads import parallel
 from ...operators.base import BaseOperator
 from ..unknowns import square_operator
-from .aggregation import block_factors
+from .aggregation import all_coarsened, block_factors
 from .array_cycle import ArrayCycle
 from .blocks import BlockLevel, first_coarse_level
 from .cycle import CompiledCycle
@@ -137,8 +137,7 @@ class Multigrid(CompiledCycle, BaseOperator):
         self.blocks: Any = None
         grid, weights = self.grid, self.grid.weights
         factors = block_factors(grid.shape, weights)
-        isotropic = all(f == 2 or n == 1 for f, n in zip(factors, grid.shape, strict=True))
-        self._fit(isotropic, grid.faces is not None)
+        self._fit(all_coarsened(factors, grid.shape), grid.faces is not None)
         self.coarsest = Coarsest(None)
         self.levels: list[BlockLevel | SparseLevel] = []
         if max(factors) == 1:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from .aggregation import block_factors
+from .aggregation import all_coarsened, block_factors
 
 __all__ = ["CUT_UP", "MAX_LEVELS", "Parameters", "PerLevel"]
 
@@ -102,6 +102,6 @@ class Parameters:
         if self._smooth_from is None or max(factors) == 1:
             return factors, 0.0
         damping = self._damping(max(0, depth - self._smooth_from))
-        if any(f == 1 < n for f, n in zip(factors, shape, strict=True)):
+        if not all_coarsened(factors, shape):
             return tuple(f**2 for f in factors), damping
         return factors, damping if depth >= self._smooth_from else 0.0
